@@ -1,0 +1,46 @@
+# make demo    burn a data centre on this machine, and see that nothing is lost
+# make test    everything: lint, types, floors, unit, lab (root)
+# make check   the quick half: no root, no engines
+# make lab-test, make bench, make lock
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint unit lab-test lock root engines clean
+
+python := .venv/bin/python
+demo_flags ?=
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+.venv/ready: requirements.lock pyproject.toml scripts/setup-venv
+	@scripts/setup-venv
+
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "binome: data centres are built from network namespaces, which needs root: sudo make $(MAKECMDGOALS)" >&2; exit 3; }
+
+engines: root
+	@scripts/setup-engines $(MAKECMDGOALS)
+
+demo: root .venv/ready engines
+	@.venv/bin/binome demo $(demo_flags)
+
+test: root lint unit lab-test
+
+check: lint unit
+
+lint: .venv/ready
+	@$(python) -m ruff check .
+	@$(python) -m ruff format --check .
+	@$(python) -m mypy
+	@.venv/bin/lint-imports --no-cache
+
+unit: .venv/ready
+	@$(python) -m pytest -q -m "not lab"
+
+lab-test: root .venv/ready engines
+	@$(python) -m pytest -q -m lab
+
+lock: .venv/ready
+	@scripts/lock
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,1 @@
+"""Binôme: a resilience control plane."""

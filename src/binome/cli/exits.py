@@ -1,0 +1,54 @@
+"""How a command ends: one meaning for each exit code, in every command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+
+from binome.estate import Estate, EstateError, load
+
+
+class Exit(IntEnum):
+    """The exit codes of every command."""
+
+    GOOD = 0
+    BAD_ANSWER = 1  # findings, a loss, a failed proof
+    BAD_INPUT = 2
+    ENVIRONMENT = 3  # privileges, an engine, already up
+    UNKNOWN = 4  # unknown or timed out
+    INTERRUPTED = 130
+
+
+def fail(message: str, code: Exit) -> NoReturn:
+    """Ends the command with one clear message on standard error."""
+    print(message, file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def print_json(value: Any) -> None:
+    """The answer of a command with --json: the only thing on standard output."""
+    print(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def read_estate(path: Path, *, as_json: bool = False) -> Estate:
+    """The estate at `path`; a file that is refused ends the command with every mistake and exit code 2."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        fail(f"{path}: {error.strerror}; nothing was done.", Exit.BAD_INPUT)
+    try:
+        return load(raw)
+    except EstateError as error:
+        if as_json:
+            print_json({"errors": [problem.as_json() for problem in error.problems]})
+        else:
+            for problem in error.problems:
+                print(f"{path}:{problem}", file=sys.stderr)
+            count = len(error.problems)
+            print(f"{count} error{'s' if count > 1 else ''}; nothing was done.", file=sys.stderr)
+        raise typer.Exit(Exit.BAD_INPUT) from None

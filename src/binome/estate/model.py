@@ -1,0 +1,477 @@
+"""The estate: what the platform is, as frozen, typed records.
+
+The sections and keys are those of the file; docs/estate.md describes them. A field's unit stands at the end of its name
+(`act_after_ms`), the file's key does not have it (`act_after`). References are checked while the record is
+read: the context of the validation holds the names of every section, so that a dangling reference is
+reported together with every other mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    PrivateAttr,
+    ValidationInfo,
+    WrapSerializer,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from binome.estate.problem import Place, did_you_mean, shown
+from binome.estate.scalars import (
+    Address,
+    Amount,
+    Bytes,
+    Count,
+    Day,
+    Email,
+    FolderPath,
+    Handover,
+    HostName,
+    Milliseconds,
+    Name,
+    Phone,
+    Port,
+    Reason,
+    Secret,
+    Share,
+    TimeOfDay,
+    Url,
+    UrlPath,
+    Zone,
+    wrong,
+)
+from binome.estate.text import Marks
+
+Names = Mapping[str, frozenset[str]]
+"""The context of a validation: the names that each section of the file defines."""
+
+_T = TypeVar("_T")
+_K = TypeVar("_K")
+
+
+class Frozen(Mapping[_K, _T]):
+    """A mapping that cannot be changed, and so may be shared freely."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Mapping[_K, _T]) -> None:
+        self._items = dict(items)
+
+    def __getitem__(self, key: _K) -> _T:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[_K]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __repr__(self) -> str:
+        return repr(self._items)
+
+    def __deepcopy__(self, _memo: object) -> Frozen[_K, _T]:
+        return self
+
+
+Table = Annotated[
+    Mapping[_K, _T],
+    BeforeValidator(lambda value: {} if value is None else value),
+    AfterValidator(Frozen),
+    WrapSerializer(lambda value, serialize: serialize(dict(value))),
+]
+
+
+EMPTY: Mapping[Any, Any] = Frozen({})
+
+
+def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
+    twice = {value for value in values if values.count(value) > 1}
+    if twice:
+        raise wrong(f"{', '.join(sorted(twice))} twice", "every name once", "Remove one.")
+    return values
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class _OrOne:
+    """Tells the schema that a single name may stand for a list of one."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler(core)
+        return {"anyOf": [schema, schema["items"]]}
+
+
+Many = Annotated[tuple[_T, ...], BeforeValidator(_as_list), AfterValidator(_unique), _OrOne()]
+"""A list of different names; a single one may stand without brackets."""
+
+
+def _known(*sections: str) -> AfterValidator:
+    """A reference: the name must be defined in one of these sections."""
+    nouns = " or a ".join(section.removesuffix("s") for section in sections)
+
+    def check(name: str, info: ValidationInfo) -> str:
+        names: Names | None = info.context
+        if names is None or any(name in names[section] for section in sections):
+            return name
+        known = sorted(set().union(*(names[section] for section in sections)))
+        elsewhere = [section for section, defined in names.items() if name in defined]
+        key = (info.field_name or "it").removesuffix("_")
+        found = f"`{key}` names {name}, and there is no such {nouns}"
+        if elsewhere:
+            found = f"`{key}` names {name}, which is defined under {elsewhere[0]}"
+        remedy = did_you_mean(name, known, f"Define it under {sections[0]}, or name another.")
+        raise wrong(found, f"the name of a {nouns}", remedy)
+
+    return AfterValidator(check)
+
+
+ServerName = Annotated[Name, _known("servers")]
+DomainName = Annotated[Name, _known("domains")]
+ServiceName = Annotated[Name, _known("services")]
+
+
+def _file_key(field: str) -> str:
+    return field.removesuffix("_").removesuffix("_ms").removesuffix("_bytes")
+
+
+class Record(BaseModel):
+    """The manner of every record: frozen, no unknown key, the keys of the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=_file_key, hide_input_in_errors=True)
+
+
+class Hoster(Record):
+    """Sells capacity; a fault domain."""
+
+    in_: Many[DomainName] = ()
+
+
+class Site(Record):
+    """One data centre; a fault domain."""
+
+    hoster: Annotated[Name, _known("hosters")] | None = None
+    region: Name | None = None
+    in_: Many[DomainName] = ()
+
+
+DomainKind = Literal["building", "power", "rack", "hypervisor", "carrier", "registrar", "account", "provider"]
+
+
+class Domain(Record):
+    """Anything else that fails together: a building, a power feed, a rack, a registrar, an account, …"""
+
+    kind: DomainKind
+    in_: Many[Annotated[Name, _known("domains", "sites", "hosters")]] = ()
+
+
+class Server(Record):
+    """One machine. Its site may be left out where one of its domains leads to it."""
+
+    site: Annotated[Name, _known("sites")] | None = None
+    address: Address | None = None
+    in_: Many[DomainName] = ()
+
+    @model_validator(mode="after")
+    def _stands_somewhere(self) -> Server:
+        if self.site is None and not self.in_:
+            raise wrong("neither `site` nor `in`", "where the server stands", "Add site: and the name of a site.")
+        return self
+
+
+class Service(Record):
+    """What runs as members on servers. Every kind has these keys."""
+
+    on: Annotated[Many[ServerName], Field(min_length=1)]
+    needs: Many[Annotated[Name, _known("services", "links")]] = ()
+    need: Count | None = None
+    load: Amount | None = None
+    capacity: Amount | None = None
+    spares: Many[ServerName] = ()
+
+    @model_validator(mode="after")
+    def _enough_members(self) -> Service:
+        if self.need is not None and self.need > len(self.on):
+            raise wrong(
+                f"`need` is {self.need}, and there are {len(self.on)} members",
+                "at most the number of members",
+                "Lower need, or add members.",
+            )
+        return self
+
+
+Takeover = Literal["automatic", "confirm", "shadow", "manual"]
+
+
+class EtcdService(Service):
+    """The agreement: etcd."""
+
+    kind: Literal["etcd"]
+
+
+class PatroniOptions(Record):
+    """Options of the Patroni cluster of a database."""
+
+    scope: Name | None = None
+
+
+class PostgresqlService(Service):
+    """A database: PostgreSQL under Patroni."""
+
+    kind: Literal["postgresql"]
+    replication: Literal["synchronous", "asynchronous"] = "synchronous"
+    takeover: Takeover = "confirm"
+    act_after_ms: Milliseconds = 2_000
+    cooldown_ms: Milliseconds = 600_000
+    patroni: PatroniOptions = PatroniOptions()
+
+
+class HttpService(Service):
+    """A stateless web service; any member serves any request."""
+
+    kind: Literal["http"]
+    port: Port = 80
+    health: UrlPath = "/"
+
+
+class HaproxyService(Service):
+    """The edge: HAProxy. `routes` are ports by service, `reads` ports that any living member of a database answers."""
+
+    kind: Literal["haproxy"]
+    routes: Table[Annotated[str, _known("services")], Port] = EMPTY
+    reads: Table[Annotated[str, _known("services")], Port] = EMPTY
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> HaproxyService:
+        ports = [*self.routes.values(), *self.reads.values()]
+        for port in ports:
+            if ports.count(port) > 1:
+                raise wrong(f"port {port} twice", "a port of its own for each route", "Change one.")
+        return self
+
+
+class GenericService(Service):
+    """A service that Binôme knows by its members alone: no health check, no configuration."""
+
+    kind: Literal["generic"]
+    takeover: Takeover = "automatic"
+
+
+AnyService = Annotated[
+    EtcdService | PostgresqlService | HttpService | HaproxyService | GenericService,
+    Field(discriminator="kind"),
+]
+SERVICE_KINDS = ("etcd", "postgresql", "http", "haproxy", "generic")
+
+
+class Provider(Record):
+    """Who delivers for a link: a URL, or a host."""
+
+    url: Url | None = None
+    host: HostName | None = None
+    secret: Secret | None = None
+    in_: Many[DomainName] = ()
+
+    @model_validator(mode="after")
+    def _reached_somehow(self) -> Provider:
+        if (self.url is None) == (self.host is None):
+            raise wrong("not exactly one of `url` and `host`", "one of them", "Say how the provider is reached.")
+        return self
+
+
+class Link(Record):
+    """Something outside that the platform speaks to, through one of several providers."""
+
+    kind: Literal["sms", "email", "voice", "http"]
+    providers: Table[Name, Provider] = EMPTY
+
+
+class InternetName(Record):
+    """An internet domain name and where it leads."""
+
+    to: ServiceName
+    ttl_ms: Milliseconds = 300_000
+    registrar: DomainName | None = None
+
+
+class Objective(Record):
+    """What customers are promised."""
+
+    availability: Share | None = None
+    rto_ms: Milliseconds | None = None
+    rpo_ms: Milliseconds | None = None
+
+
+class Product(Record):
+    """What customers use. `survives` says how many fault domains may be lost at once."""
+
+    needs: Annotated[Many[Annotated[Name, _known("services", "links")]], Field(min_length=1)]
+    survives: Literal["none", "one", "two"] = "none"
+    objective: Objective = Objective()
+
+
+class Vault(Record):
+    """Where copies lie."""
+
+    kind: Literal["restic", "directory"]
+    on: ServerName
+    path: FolderPath
+    key: Secret | None = None
+
+
+class Data(Record):
+    """What must not be lost: the service that it lives in, the backups that hold copies of it."""
+
+    in_: ServiceName
+    backup: Many[Annotated[Name, _known("backups")]] = ()
+    size_bytes: Bytes | None = None
+
+
+class Keep(Record):
+    """How many copies of each age are kept."""
+
+    daily: Count | None = None
+    weekly: Count | None = None
+    monthly: Count | None = None
+
+
+class Proof(Record):
+    """When and where a backup is restored to prove it."""
+
+    every_ms: Milliseconds
+    on: ServerName
+
+
+class Backup(Record):
+    """What is copied, how, when and where to."""
+
+    of: Annotated[Many[Annotated[Name, _known("data")]], Field(min_length=1)]
+    method: Literal["dump", "basebackup", "git", "files"]
+    every_ms: Milliseconds
+    at: TimeOfDay | None = None
+    to: Annotated[Many[Annotated[Name, _known("vaults")]], Field(min_length=1)]
+    keep: Keep = Keep()
+    proof: Proof | None = None
+
+
+class Contact(Record):
+    """A person who can be reached."""
+
+    email: Email | None = None
+    sms: Phone | None = None
+
+
+ContactName = Annotated[Name, _known("contacts")]
+
+
+class Rota(Record):
+    """Who is on call, in turns."""
+
+    weekly: Many[ContactName] = ()
+    daily: Many[ContactName] = ()
+    zone: Zone = "UTC"
+    handover: Handover = "Mon 09:00"
+
+
+class Route(Record):
+    """By which sender a page goes, how long after the one before it."""
+
+    via: Annotated[Name, _known("senders")]
+    after_ms: Milliseconds = 0
+
+
+class Sender(Record):
+    """How pages are sent."""
+
+    kind: Literal["sms-http", "smtp", "webhook"]
+    url: Url | None = None
+    host: HostName | None = None
+    secret: Secret | None = None
+    in_: Many[DomainName] = ()
+
+
+class People(Record):
+    """Who is paged, and how."""
+
+    response_ms: Milliseconds | None = None
+    contacts: Table[Name, Contact] = EMPTY
+    rota: Rota = Rota()
+    routes: tuple[Route, ...] = ()
+    senders: Table[Name, Sender] = EMPTY
+
+
+class Lookout(Record):
+    """Where the platform is watched from, and how impatiently."""
+
+    on: Annotated[Many[ServerName], Field(min_length=1)]
+    every_ms: Milliseconds = 1_000
+    fall: Count = 3
+    rise: Count = 2
+    timeout_ms: Milliseconds = 800
+
+
+class Accepted(Record):
+    """A finding that the team has decided to live with, until a day."""
+
+    rule: Name
+    subject: str
+    reason: Reason
+    until: Day
+
+    @model_validator(mode="after")
+    def _subject_is_known(self, info: ValidationInfo) -> Accepted:
+        names: Names | None = info.context
+        if names is not None and not any(self.subject in defined for defined in names.values()):
+            known = set().union(*names.values())
+            raise wrong(
+                f"`subject` names {shown(self.subject)}, and nothing has that name",
+                "a name from this file",
+                did_you_mean(self.subject, known, "Name what the finding is about."),
+            )
+        return self
+
+
+class Estate(Record):
+    """The whole file. `place` finds where something stands in it."""
+
+    estate: Name = "estate"
+    hosters: Table[Name, Hoster] = EMPTY
+    sites: Table[Name, Site] = EMPTY
+    domains: Table[Name, Domain] = EMPTY
+    servers: Table[Name, Server] = EMPTY
+    services: Table[Name, AnyService] = EMPTY
+    links: Table[Name, Link] = EMPTY
+    names: Table[HostName, InternetName] = EMPTY
+    products: Table[Name, Product] = EMPTY
+    vaults: Table[Name, Vault] = EMPTY
+    data: Table[Name, Data] = EMPTY
+    backups: Table[Name, Backup] = EMPTY
+    people: People = People()
+    lookout: Lookout | None = None
+    accept: tuple[Accepted, ...] = ()
+
+    _marks: Marks = PrivateAttr(default_factory=lambda: Marks(Place(1, 1)))
+    _lines: tuple[str, ...] = PrivateAttr(default=())
+
+    def place(self, *path: str | int) -> Place:
+        """Where the key at `path` stands in the file: `place("services", "database", "on")`."""
+        return self._marks.find(path, key=True)
+
+    def line(self, number: int) -> str:
+        """One line of the file, by its number from 1; empty where the estate did not come from a file."""
+        return self._lines[number - 1] if 0 < number <= len(self._lines) else ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The model as plain data in the notations of the file: read as an estate file, it gives this model again."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)

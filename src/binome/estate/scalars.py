@@ -1,0 +1,278 @@
+"""The notations of single values: names, durations, sizes, shares, addresses, secrets.
+
+Each is a type that pydantic reads from the file and writes back in the same notation, so that a model printed
+as JSON is an estate file again. A value that could become an option or a word of a shell is refused here, once:
+nothing further down needs to quote.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from datetime import date
+from typing import Annotated, Any, LiteralString
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from binome.estate.problem import shown
+from binome.estate.text import AmbiguousInteger
+
+_NAME = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+_HOST = r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.?"
+_PATH = r"/[A-Za-z0-9._/-]*"
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(B|KiB|MiB|GiB|TiB)")
+_SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)%")
+_UNITS_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+_UNITS_BYTES = {"TiB": 2**40, "GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "B": 1}
+
+
+WRONG: LiteralString = "estate"
+WRONG_VALUE: LiteralString = "estate-value"
+
+
+def wrong(found: str, expected: str, remedy: str) -> PydanticCustomError:
+    """An error that pydantic collects with the others, and that becomes a Problem with its place."""
+    return PydanticCustomError(WRONG, "{found}", {"found": found, "expected": expected, "remedy": remedy})
+
+
+def wrong_value(value: Any, expected: str, remedy: str) -> PydanticCustomError:
+    """The same for one value; the Problem says the key that the value is of."""
+    context = {"found": seen(value), "expected": expected, "remedy": remedy}
+    return PydanticCustomError(WRONG_VALUE, "{found}", context)
+
+
+def seen(value: Any) -> str:
+    """How an error names a value that it found."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    if isinstance(value, AmbiguousInteger):
+        return f"{shown(str(value))}, a number with a leading zero (YAML 1.1 reads it as octal, 1.2 does not)"
+    return f"the number {value}" if isinstance(value, int | float) else f'"{shown(value)}"'
+
+
+def _text(value: Any, expected: str, remedy: str) -> str:
+    if not isinstance(value, str):
+        quote = "  Quote it if it is meant." if isinstance(value, int | float | bool) else ""
+        raise wrong_value(value, expected, remedy + quote)
+    return str(value)
+
+
+def _matching(pattern: str, expected: str, remedy: str, most: int) -> Callable[[Any], str]:
+    compiled = re.compile(pattern)
+
+    def read(value: Any) -> str:
+        text = _text(value, expected, remedy)
+        if len(text) > most or not compiled.fullmatch(text):
+            raise wrong_value(text, expected, remedy)
+        return text
+
+    return read
+
+
+def _quantity(pattern: re.Pattern[str], units: dict[str, int], expected: str, remedy: str) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        found = pattern.fullmatch(value) if isinstance(value, str) else None
+        amount = round(float(found[1]) * units[found[2]]) if found else None
+        if amount is None or amount > 2**53:
+            raise wrong_value(value, expected, remedy)
+        return amount
+
+    return read
+
+
+def _quantity_text(units: dict[str, int], smallest: str) -> Callable[[int], str]:
+    def write(amount: int) -> str:
+        for unit, factor in units.items():
+            if amount and amount % factor == 0:
+                return f"{amount // factor}{unit}"
+        return f"0{smallest}"
+
+    return write
+
+
+def _read_share(value: Any) -> float:
+    found = _SHARE.fullmatch(value) if isinstance(value, str) else None
+    if not found or float(found[1]) > 100:
+        raise wrong_value(value, "a share such as 99.99%", "Write it with its percent sign, at most 100%.")
+    return round(float(found[1]) / 100, 12)
+
+
+def _read_address(value: Any) -> str:
+    text = _text(value, "an IP address", "Write one such as 10.20.1.10.")
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        raise wrong_value(text, "an IP address", "Write one such as 10.20.1.10, without a prefix length.") from None
+    if address.is_unspecified or address.is_multicast or address.is_loopback:
+        raise wrong_value(text, "the address of one server", "Write the address that other servers reach it by.")
+    return str(address)
+
+
+def _read_url(value: Any) -> str:
+    remedy = 'Write one such as "https://sms.example/send".'
+    text = _text(value, "a URL", remedy)
+    try:
+        parts = urlsplit(text)
+        valid = parts.scheme in ("http", "https") and re.fullmatch(_HOST, parts.hostname or "") and parts.port != 0
+    except ValueError:
+        valid = None
+    if not valid or not re.fullmatch(r"[!-~]+", text) or parts.username is not None:
+        raise wrong_value(text, "an http or https URL without a password", remedy)
+    return text
+
+
+def _read_date(value: Any) -> date:
+    text = _text(value, "a date", "Write it as 2027-06-30.")
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise wrong_value(text, "a date", "Write it as 2027-06-30.") from None
+
+
+def _read_reason(value: Any) -> str:
+    text = _text(value, "a sentence", "Say why, in one line.").strip()
+    if not text or "\n" in text or len(text) > 500:
+        raise wrong_value(text, "a sentence of one line", "Say why, in one line.")
+    return text
+
+
+def _schema(pattern: str, description: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$", "description": description})
+
+
+_NAME_EXPECTED = "a name of lower-case letters, digits and -"
+
+Name = Annotated[
+    str,
+    BeforeValidator(_matching(_NAME, _NAME_EXPECTED, "Rename it, for example sbg-db.", 48)),
+    _schema(_NAME, _NAME_EXPECTED),
+]
+HostName = Annotated[
+    str,
+    BeforeValidator(_matching(_HOST, "a host name", "Write it in lower case, such as app.littoral.example.", 253)),
+    _schema(_HOST, "a host name"),
+]
+FolderPath = Annotated[
+    str,
+    BeforeValidator(_matching(_PATH, "an absolute path", "Write one such as /srv/vault.", 255)),
+    _schema(_PATH, "an absolute path of letters, digits, ., _ and -"),
+]
+UrlPath = Annotated[
+    str,
+    BeforeValidator(_matching(r"/[A-Za-z0-9._~/?&=%:@+,-]*", "the path of a URL", "Write one such as /health.", 255)),
+    _schema(r"/[A-Za-z0-9._~/?&=%:@+,-]*", "the path of a URL"),
+]
+Secret = Annotated[
+    str,
+    BeforeValidator(
+        _matching(
+            rf"env:[A-Z][A-Z0-9_]*|file:{_PATH}",
+            "where a secret is kept",
+            'Secrets are never in this file: write "env:NAME" or "file:/path".',
+            255,
+        )
+    ),
+    _schema(rf"(env:[A-Z][A-Z0-9_]*|file:{_PATH})", "env:NAME or file:/path"),
+]
+Email = Annotated[
+    str,
+    BeforeValidator(
+        _matching(
+            rf"[A-Za-z0-9][A-Za-z0-9._+-]*@{_HOST}",
+            "an e-mail address",
+            "Write one such as ops-1@example.org.",
+            254,
+        )
+    ),
+    _schema(rf"[A-Za-z0-9][A-Za-z0-9._+-]*@{_HOST}", "an e-mail address"),
+]
+Phone = Annotated[
+    str,
+    BeforeValidator(_matching(r"\+[0-9]{6,15}", "a phone number", 'Write it as "+33600000001", quoted.', 16)),
+    _schema(r"\+[0-9]{6,15}", "a phone number in international form"),
+]
+TimeOfDay = Annotated[
+    str,
+    BeforeValidator(_matching(r"([01][0-9]|2[0-3]):[0-5][0-9]", "a time of day", 'Write it as "02:00".', 5)),
+    _schema(r"([01][0-9]|2[0-3]):[0-5][0-9]", "a time of day"),
+]
+Handover = Annotated[
+    str,
+    BeforeValidator(
+        _matching(
+            r"((Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?([01][0-9]|2[0-3]):[0-5][0-9]",
+            "a day and time",
+            'Write it as "Mon 09:00".',
+            9,
+        )
+    ),
+    _schema(r"((Mon|Tue|Wed|Thu|Fri|Sat|Sun) )?([01][0-9]|2[0-3]):[0-5][0-9]", "a day and time such as Mon 09:00"),
+]
+Zone = Annotated[
+    str,
+    BeforeValidator(_matching(r"[A-Za-z]+(/[A-Za-z_+-]+)*", "a time zone", "Write one such as Europe/Paris.", 64)),
+    _schema(r"[A-Za-z]+(/[A-Za-z_+-]+)*", "a time zone such as Europe/Paris"),
+]
+Address = Annotated[
+    str, BeforeValidator(_read_address), WithJsonSchema({"type": "string", "description": "an IP address"})
+]
+Url = Annotated[
+    str,
+    BeforeValidator(_read_url),
+    WithJsonSchema({"type": "string", "format": "uri", "pattern": "^https?://"}),
+]
+Day = Annotated[
+    date,
+    BeforeValidator(lambda value: value if isinstance(value, date) else _read_date(value)),
+    WithJsonSchema({"type": "string", "format": "date"}),
+]
+Reason = Annotated[str, BeforeValidator(_read_reason), WithJsonSchema({"type": "string"})]
+Milliseconds = Annotated[
+    int,
+    BeforeValidator(_quantity(_DURATION, _UNITS_MS, "a duration", "Write it with its unit: 350ms, 2s, 10m, 6h or 1d.")),
+    PlainSerializer(_quantity_text(_UNITS_MS, "s"), return_type=str),
+    _schema(_DURATION.pattern.replace("?:", ""), "a duration such as 350ms, 2s, 10m, 6h or 1d"),
+]
+Bytes = Annotated[
+    int,
+    BeforeValidator(_quantity(_SIZE, _UNITS_BYTES, "a size", "Write it with its unit: 512MiB or 16GiB.")),
+    PlainSerializer(_quantity_text(_UNITS_BYTES, "B"), return_type=str),
+    _schema(_SIZE.pattern.replace("?:", ""), "a size such as 16GiB"),
+]
+Share = Annotated[
+    float,
+    BeforeValidator(_read_share),
+    PlainSerializer(lambda share: f"{share * 100:.10g}%", return_type=str),
+    _schema(_SHARE.pattern.replace("?:", ""), "a share such as 99.99%"),
+]
+
+
+def _whole_number(least: int, most: int) -> BeforeValidator:
+    def read(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            remedy = "Write it without leading zeros." if isinstance(value, AmbiguousInteger) else "Correct it."
+            raise wrong_value(value, f"a whole number from {least} to {most}", remedy)
+        return value
+
+    return BeforeValidator(read)
+
+
+def _read_amount(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e15:
+        raise wrong_value(value, "a number of at least 0", "Write it as a number, in the unit of `capacity`.")
+    return value
+
+
+Port = Annotated[int, _whole_number(1, 65535), Field(ge=1, le=65535)]
+Count = Annotated[int, _whole_number(1, 100_000), Field(ge=1, le=100_000)]
+Amount = Annotated[float, BeforeValidator(_read_amount), Field(ge=0)]
