@@ -46,6 +46,7 @@ def read(raw: bytes) -> Estate | tuple[Problem, ...]:
 
 @given(FILES)
 @settings(max_examples=400, deadline=2_000)
+@example(b"---")
 @example(b"\xef\xbf\xbe")
 @example(b"lookout: {every: " + b"9" * 400 + b"s}")
 @example(b"servers: {a: &a {address: *a}}")

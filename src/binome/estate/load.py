@@ -8,8 +8,9 @@ from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
-from pydantic_core import ErrorDetails
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
+from pydantic_core import ErrorDetails, SchemaSerializer
+from pydantic_core.core_schema import DictSchema, WithDefaultSchema
 
 from binome.estate import text, whole
 from binome.estate.model import SERVICE_KINDS, Estate, Names, Service
@@ -22,6 +23,18 @@ _SERVICE_KEYS = frozenset(field.alias or name for name, field in Service.model_f
 
 class _Schema(GenerateJsonSchema):
     ignored_warning_kinds: set[JsonSchemaWarningKind] = {"non-serializable-default"}  # noqa: RUF012 - as its base class has it; empty sections
+
+    def dict_schema(self, schema: DictSchema) -> JsonSchemaValue:
+        """A table: names that are not in the notation of names are refused, instead of being of no pattern."""
+        written = super().dict_schema(schema)
+        return {**written, "additionalProperties": False} if "patternProperties" in written else written
+
+    def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
+        """A default in the notation of the file: `2s`, which the model holds as 2000."""
+        written = super().default_schema(schema)
+        if isinstance(written.get("default"), int):
+            written["default"] = SchemaSerializer(schema["schema"]).to_python(written["default"], mode="json")
+        return written
 
 
 @cache
@@ -83,7 +96,8 @@ def _problem(document: text.Document, detail: ErrorDetails) -> Problem:
     if about_key:
         path = path[:-1]
     if kind == WRONG_VALUE:
-        found, expected, remedy = f"`{_key(path)}` is {context['found']}", context["expected"], context["remedy"]
+        subject = f"`{_key(path)}`" if isinstance(path[-1], str) or isinstance(detail["input"], str) else _owner(path)
+        found, expected, remedy = f"{subject} is {context['found']}", context["expected"], context["remedy"]
         if about_key:
             found = f"the name {context['found']}"
             remedy = "Put a space after its `:`." if ":" in str(path[-1]) else remedy
@@ -93,7 +107,7 @@ def _problem(document: text.Document, detail: ErrorDetails) -> Problem:
         found, expected, remedy = _unknown_key(detail["loc"])
     else:
         found, expected, remedy = _standard(kind, path, detail["input"], context)
-        if detail["input"] is None and path[-1] not in _record_schema(detail["loc"]).get("required", ()):
+        if detail["input"] is None and _may_be_left_out(detail["loc"]):
             remedy = f"{remedy.rstrip('.')}, or remove it."
     if kind == "union_tag_invalid":
         path = (*path, "kind")
@@ -123,9 +137,9 @@ def _standard(kind: str, path: tuple[str | int, ...], value: Any, context: Mappi
         if "tag" not in context:
             return f"{_owner(path)} has no `kind`", _or(SERVICE_KINDS), "Add kind:."
         return _choice("kind", value.get("kind") if isinstance(value, dict) else None, SERVICE_KINDS)
-    if kind == "too_short":
-        return f"an empty `{key}`", "at least one name", "Name one."
     notation, example = ("a list", "[…]") if kind in ("tuple_type", "list_type") else ("keys and values", "{…}")
+    if isinstance(path[-1], int):
+        return f"{_owner(path)} is {seen(value)}", notation, f"Write {example}."
     return f"`{key}` is {seen(value)}", notation, f"Write {key}: {example}."
 
 
@@ -158,6 +172,12 @@ def _record_schema(loc: tuple[str | int, ...]) -> Any:
     for step in loc[:-1]:
         here = _step(schema, _resolved(schema, here), step)
     return _resolved(schema, here)
+
+
+def _may_be_left_out(loc: tuple[str | int, ...]) -> bool:
+    schema = _record_schema(loc)
+    known = isinstance(loc[-1], int) or "properties" in schema or "patternProperties" in schema
+    return known and loc[-1] not in schema.get("required", ())
 
 
 def _step(schema: Any, here: Any, step: str | int) -> Any:

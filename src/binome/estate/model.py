@@ -100,16 +100,27 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _not_empty(values: tuple[_T, ...], info: ValidationInfo) -> tuple[_T, ...]:
+    if not values:
+        raise wrong(f"an empty `{(info.field_name or 'list').removesuffix('_')}`", "at least one name", "Name one.")
+    return values
+
+
 class _OrOne:
-    """Tells the schema that a single name may stand for a list of one."""
+    """Tells the schema that a single name may stand for a list of one, and what else it says of the list."""
+
+    def __init__(self, **more: Any) -> None:
+        self._more = more
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        schema = handler(core)
+        schema = {**handler(core), **self._more}
         return {"anyOf": [schema, schema["items"]]}
 
 
 Many = Annotated[tuple[_T, ...], BeforeValidator(_as_list), _OrOne()]
 """A list of names, each given once (whole.py sees to that); a single one may stand without brackets."""
+Some = Annotated[tuple[_T, ...], BeforeValidator(_as_list), AfterValidator(_not_empty), _OrOne(minItems=1)]
+"""The same, with at least one name."""
 
 
 def _known(*sections: str) -> AfterValidator:
@@ -194,7 +205,7 @@ class Server(Record):
 class Service(Record):
     """What runs as members on servers. Every kind has these keys."""
 
-    on: Annotated[Many[ServerName], Field(min_length=1)]
+    on: Some[ServerName]
     needs: Many[Annotated[Name, _known("services", "links")]] = ()
     need: Count | None = None
     load: Amount | None = None
@@ -293,7 +304,7 @@ class Objective(Record):
 class Product(Record):
     """What customers use. `survives` says how many fault domains may be lost at once."""
 
-    needs: Annotated[Many[Annotated[Name, _known("services", "links")]], Field(min_length=1)]
+    needs: Some[Annotated[Name, _known("services", "links")]]
     survives: Literal["none", "one", "two"] = "none"
     objective: Objective = Objective()
 
@@ -333,11 +344,11 @@ class Proof(Record):
 class Backup(Record):
     """What is copied, how, when and where to."""
 
-    of: Annotated[Many[Annotated[Name, _known("data")]], Field(min_length=1)]
+    of: Some[Annotated[Name, _known("data")]]
     method: Literal["dump", "basebackup", "git", "files"]
     every_ms: Interval
     at: TimeOfDay | None = None
-    to: Annotated[Many[Annotated[Name, _known("vaults")]], Field(min_length=1)]
+    to: Some[Annotated[Name, _known("vaults")]]
     keep: Keep = Keep()
     proof: Proof | None = None
 
@@ -391,7 +402,7 @@ class People(Record):
 class Lookout(Record):
     """Where the platform is watched from, and how impatiently."""
 
-    on: Annotated[Many[ServerName], Field(min_length=1)]
+    on: Some[ServerName]
     every_ms: Interval = 1_000
     fall: Count = 3
     rise: Count = 2

@@ -14,7 +14,7 @@ from datetime import date
 from typing import Annotated, Any, LiteralString
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from binome.estate.problem import character_name, shown
@@ -191,8 +191,8 @@ def _read_secret(value: Any) -> str:
     return value
 
 
-def _schema(pattern: str, description: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$", "description": description})
+def _schema(pattern: str, description: str, **more: Any) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$", "description": description, **more})
 
 
 _NAME_EXPECTED = "a name of at most 48 lower-case letters and digits, with - between them"
@@ -200,7 +200,7 @@ _NAME_EXPECTED = "a name of at most 48 lower-case letters and digits, with - bet
 Name = Annotated[
     str,
     BeforeValidator(_matching(_NAME, _NAME_EXPECTED, "Write one such as sbg-db.", 48)),
-    _schema(_NAME, _NAME_EXPECTED),
+    _schema(_NAME, _NAME_EXPECTED, maxLength=48),
 ]
 HostName = Annotated[
     str,
@@ -328,6 +328,6 @@ def _read_amount(value: Any) -> float:
     return value
 
 
-Port = Annotated[int, _whole_number(1, 65535), Field(ge=1, le=65535)]
-Count = Annotated[int, _whole_number(1, 100_000), Field(ge=1, le=100_000)]
-Amount = Annotated[float, BeforeValidator(_read_amount), Field(ge=0)]
+Port = Annotated[int, _whole_number(1, 65535), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 65535})]
+Count = Annotated[int, _whole_number(1, 100_000), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 100_000})]
+Amount = Annotated[float, BeforeValidator(_read_amount), WithJsonSchema({"type": "number", "minimum": 0})]

@@ -52,6 +52,16 @@ _WORDS = {
     "found character that cannot start any token": _Words(
         "{character}, with which no value may begin", "a value", "Quote the value if it is meant"
     ),
+    "did not find expected node content": _Words(
+        "nothing where a value must stand", "a value", "Remove the `,` or add it"
+    ),
+    "found unexpected ':'": _Words("a `:` in a text without quotes", "a text in quotes", "Quote it"),
+    "did not find expected alphabetic or numeric character": _Words(
+        "a `&` or `*` that names nothing", "a value", "Quote the value if it is meant"
+    ),
+    "did not find expected comment or line break": _Words(
+        "a text on the line of its `|` or `>`", "the text below it", "Quote the value if it is meant"
+    ),
     "found unknown escape character": _Words(
         "a `\\` that means nothing here", "an escape that YAML knows", "Use single quotes, in which `\\` is itself"
     ),
@@ -73,7 +83,9 @@ def problem(error: yaml.MarkedYAMLError, lines: tuple[str, ...]) -> Problem:
     place = _within(lines, since if words.at_beginning else mark)
     rest = lines[place.line - 1][place.column - 1 :]
     found = words.found.format(
-        message=shown(message, 120), since=since.line + 1 if since else 1, character=f"`{shown(rest[:1])}`"
+        message=shown(message, 120),
+        since=since.line + 1 if since else 1,
+        character=f"`{shown(rest[0])}`" if rest else "the end",
     )
     return Problem(place, found, words.expected.format(), f"{words.remedy}; what follows was not read.")
 

@@ -108,7 +108,8 @@ def read(raw: bytes) -> Document:
     if not isinstance(data, dict):
         found = "an empty file" if data is None else f"a {_noun(data)} instead of sections"
         expected = "sections such as sites: and servers:"
-        problems.append(Problem(marks.place, found, expected, "See `binome estate schema`."))
+        place = Place(1, 1) if data is None else marks.place
+        problems.append(Problem(place, found, expected, "See `binome estate schema`."))
         raise EstateError(problems)
     return Document(data, marks, lines, tuple(problems))
 
