@@ -12,6 +12,7 @@ import pytest
 
 from binome.estate import load
 from binome.estate.load import json_schema
+from binome.estate.model import SERVICE_KINDS
 from binome.estate.text import read
 from tests.estate.estates import as_file
 
@@ -20,11 +21,12 @@ EXAMPLE = "\n".join(re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
 
 
 class Key(NamedTuple):
-    """A key: the heading it stands under, its way from there with NAME for names, and its default as in the file."""
+    """A key: its heading, its way from there with NAME for names, its default as in the file, the words it may be."""
 
     heading: str
     way: str
     default: str
+    words: tuple[str, ...] = ()
 
 
 def documented() -> Iterator[tuple[Key, str]]:
@@ -33,8 +35,8 @@ def documented() -> Iterator[tuple[Key, str]]:
     for line in PAGE.splitlines():
         if line.startswith("#"):
             heading = line.lstrip("# ").strip("`")
-        elif cells := re.fullmatch(r"\| `(.+?)` \| .+ \| (.+?) \| .+ \| `(.+?)` \|", line):
-            yield Key(heading, cells[1], cells[2].strip("`")), cells[3]
+        elif cells := re.fullmatch(r"\| `(.+?)` \| (.+?) \| (.+?) \| .+ \| `(.+?)` \|", line):
+            yield Key(heading, cells[1], cells[3].strip("`"), tuple(re.findall("`(.+?)`", cells[2]))), cells[4]
 
 
 def known() -> Iterator[Key]:
@@ -53,8 +55,10 @@ def known() -> Iterator[Key]:
 
 
 def services(section: str, mapping: dict[str, str]) -> Iterator[Key]:
+    assert set(mapping) == set(SERVICE_KINDS)
     kinds = {kind: set(keys(section, "", resolved({"$ref": member}))) for kind, member in mapping.items()}
     common = set.intersection(*kinds.values())
+    yield Key(section, "kind", "must be given", SERVICE_KINDS)
     yield from common
     for kind, found in kinds.items():
         yield from (key._replace(heading=f"kind: {kind}") for key in found - common)
@@ -65,10 +69,12 @@ def keys(heading: str, before: str, record: dict[str, Any]) -> Iterator[Key]:
         below = resolved(schema)
         inner = [resolved(one) for one in (*below.get("patternProperties", {}).values(), below.get("items", {}))]
         tables = [one for one in inner if "properties" in one]
+        if "const" in below:  # the kind of a service
+            continue
         if "properties" in below:
             yield from keys(heading, f"{before}{name}.", below)
             continue
-        yield Key(heading, before + name, default(record, name))
+        yield Key(heading, before + name, default(record, name), tuple(below.get("enum", ())))
         for one in tables:
             yield from keys(heading, f"{before}{name}.{'NAME.' if 'patternProperties' in below else ''}", one)
 

@@ -79,6 +79,10 @@ def test_nesting_ends_where_the_message_says(size: int, refused: bool) -> None:
     assert ("too many levels" in text) is refused
 
 
+def test_an_alias_counts_by_the_length_of_its_text() -> None:
+    assert "explode" in str(problems_of(HOSTILE["aliases of a long text"])[0])
+
+
 def test_aliases_that_stay_small_are_good() -> None:
     raw = lines("  s{i}: *a\n", 10_000, "hosters: {ovh: {}}\nsites:\n  first: &a {hoster: ovh}\n")
     assert len(load(raw).sites) == 10_001

@@ -81,11 +81,11 @@ def problem(error: yaml.MarkedYAMLError, lines: tuple[str, ...]) -> Problem:
     mark = error.problem_mark or error.context_mark
     since = error.context_mark or mark
     place = _within(lines, since if words.at_beginning else mark)
-    rest = lines[place.line - 1][place.column - 1 :]
+    character = lines[place.line - 1][place.column - 1 : place.column]
     found = words.found.format(
         message=shown(message, 120),
         since=since.line + 1 if since else 1,
-        character=f"`{shown(rest[0])}`" if rest else "the end",
+        character=f"`{shown(character)}`" if character else "the end of a line",
     )
     return Problem(place, found, words.expected.format(), f"{words.remedy}; what follows was not read.")
 
