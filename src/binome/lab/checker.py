@@ -9,7 +9,8 @@ Held against the rows of the surviving primary, for writes:
     newer one had acknowledged
 
 Every promotion of PostgreSQL starts a timeline of its own with a higher number, so an acknowledgement's timeline says
-which primary gave it. An outage is the longest time without an acknowledgement, from a client's first record to its last.
+which primary gave it. An outage is the longest time without an acknowledgement, from a client's first record to its
+last.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -146,7 +146,7 @@ class Client:
         os.write(self._log, record.line())
 
     async def patiently(self, work: Awaitable[_T], give_up: Callable[[], None] = lambda: None) -> _T:
-        """The result of `work`, or _UnknownError when patience ends; `work` then goes on alone, unheard, after `give_up`."""
+        """The result of `work`, or _UnknownError when patience ends: after `give_up` nobody listens to it any more."""
         task = asyncio.ensure_future(work)
         done, _ = await asyncio.wait({task}, timeout=self.settings.patience_s)
         if done:
@@ -177,6 +177,7 @@ class _Worker:
         self._turn = 0  # rises whenever the connection is dropped
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._cancelled_wait = False
+        self._asked = False  # the server may have begun to do what this attempt is for
 
     async def operate(self, operation_id: str) -> None:
         """One operation: an attempt, and a second one at the other edge if the first is not acknowledged."""
@@ -188,28 +189,23 @@ class _Worker:
 
     async def _attempt_once(self, operation_id: str, attempt: int) -> bool:
         edge = self._client.settings.edges[self._edge]
+        self._client.write_down(self._record(operation_id, attempt, edge))
+        self._asked = False
         answer, error = _Answer(), ""
         state: State = "acknowledged"
-        self._note(operation_id, attempt, edge, "sent")
         try:
             answer = await self._client.patiently(self._attempt(operation_id, attempt, edge), self.close)
         except _NothingDoneError as nothing:
             state, error = "failed", str(nothing)
-        except Exception as unknown:  # whatever it is, nobody can say what was done
-            state, error = "unknown", f"{type(unknown).__name__}: {unknown}"
-        self._note(operation_id, attempt, edge, state, answer, error)
+        except Exception as problem:  # whatever it is: once asked, nobody can say here what was done
+            state, error = "unknown" if self._asked else "failed", f"{type(problem).__name__}: {problem}"
+        end = self._record(operation_id, attempt, edge)
+        error = " ".join(error.split())[:200]
+        self._client.write_down(replace(end, state=state, server=answer.server, timeline=answer.timeline, error=error))
         return state == "acknowledged"
 
-    def _note(
-        self, operation_id: str, attempt: int, edge: Edge, state: State, answer: _Answer = _Answer(), error: str = ""
-    ) -> None:
-        at_s = round(time.monotonic(), 6)
-        error = " ".join(error.split())[:200]
-        self._client.write_down(
-            Record(
-                at_s, self._operation, operation_id, attempt, edge.name, state, answer.server, answer.timeline, error
-            )
-        )
+    def _record(self, operation_id: str, attempt: int, edge: Edge) -> Record:
+        return Record(round(time.monotonic(), 6), self._operation, operation_id, attempt, edge.name, "sent")
 
     def close(self) -> None:
         """Drops the connection at once, without a word to a server that may not answer."""
@@ -217,9 +213,8 @@ class _Worker:
         connection, self._connection = self._connection, None
         if connection is not None and not connection.closed:
             # Closing the descriptor under a statement that still waits would let another file take its number.
-            with socket.socket(fileno=os.dup(connection.pgconn.socket)) as wire:
-                with suppress(OSError):  # not connected any more: just as well
-                    wire.shutdown(socket.SHUT_RDWR)
+            with socket.socket(fileno=os.dup(connection.pgconn.socket)) as wire, suppress(OSError):
+                wire.shutdown(socket.SHUT_RDWR)
 
     async def _write(self, operation_id: str, attempt: int, edge: Edge) -> _Answer:
         connection = await self._connected(edge, self._client.settings.write_port)
@@ -258,6 +253,7 @@ class _Worker:
         return connection
 
     async def _execute(self, connection: psycopg.AsyncConnection[Any], sql: str, values: tuple[Any, ...]) -> Any:
+        self._asked = True
         try:
             row = await (await connection.execute(sql, values)).fetchone()
         except psycopg.Error as error:
@@ -276,6 +272,7 @@ class _Worker:
             reader, writer = await asyncio.open_connection(edge.address, self._client.settings.web_port)
         except OSError as error:
             raise _NothingDoneError(f"no connection: {error}") from None
+        self._asked = True
         try:
             writer.write(f"GET / HTTP/1.1\r\nHost: {edge.name}\r\nConnection: close\r\n\r\n".encode())
             answer = await reader.read(65536)
