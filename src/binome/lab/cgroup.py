@@ -46,12 +46,18 @@ def kill(*parts: str, timeout_s: float = 10) -> None:
         time.sleep(0.005)
 
 
+def pids(*parts: str) -> set[int]:
+    """The processes of a group and of those below it."""
+    group = root().joinpath(*parts)
+    return {int(pid) for procs in group.rglob("cgroup.procs") for pid in procs.read_text().split()}
+
+
 def destroy() -> None:
     """Ends whatever runs in the lab's groups, and removes them. What is dead by then is also buried."""
     top = root()
     if not top.exists():
         return
-    dead = [int(pid) for procs in top.rglob("cgroup.procs") for pid in procs.read_text().split()]
+    dead = pids()
     kill()
     _bury(dead)
     for group in sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True):
@@ -59,12 +65,12 @@ def destroy() -> None:
     top.rmdir()
 
 
-def _bury(pids: list[int], timeout_s: float = 5) -> None:
+def _bury(dead: set[int], timeout_s: float = 5) -> None:
     """Waits until ended processes have left the process table: our own children by us, the others by init."""
     deadline = time.monotonic() + timeout_s
-    while pids and time.monotonic() < deadline:
-        for pid in pids:
+    while dead and time.monotonic() < deadline:
+        for pid in dead:
             with suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
-        pids = [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+        dead = {pid for pid in dead if Path(f"/proc/{pid}").exists()}
         time.sleep(0.01)

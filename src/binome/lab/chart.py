@@ -6,14 +6,18 @@ import math
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from binome.lab.checker import outage
 from binome.lab.demo import Outcome
 from binome.lab.record import OPERATIONS, Operation, Record
 
-_WIDTH, _HEIGHT = 1000, 380
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 74, 34
+_WIDTH, _HEIGHT = 1000, 410
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 104, 34
 _FASTEST_S, _SLOWEST_S = 0.0003, 3.0
 _TICKS = ((0.001, "1 ms"), (0.01, "10 ms"), (0.1, "100 ms"), (1.0, "1 s"))
-LEGEND = "Blue: writes; yellow: reads; grey: web pages. Red lines: what happened to the platform."
+LEGEND = (
+    "Blue: writes; yellow: reads; grey: web pages. Red lines: what happened; "
+    "red band: the longest time in which no write was acknowledged."
+)
 
 
 def timeline(outcome: Outcome) -> str:
@@ -27,6 +31,7 @@ def timeline(outcome: Outcome) -> str:
         'font-size="12" fill="currentColor">'
     ]
     parts += _axes(across)
+    parts += _silence(outcome, across)
     for operation in reversed(OPERATIONS):  # writes are drawn last, above the others
         parts.append(_marks(operation, answers, across, outcome.faulted_at_s))
     parts += _events(outcome, across)
@@ -88,9 +93,21 @@ def _axes(across: _Scale) -> Iterator[str]:
         yield f'<path d="M{x} {_HEIGHT - _BOTTOM}v5" stroke="var(--soft)"/>'
 
 
+def _silence(outcome: Outcome, across: _Scale) -> Iterator[str]:
+    """The longest outage of writes, as the patient client had it, as a band with its length."""
+    gap = outage(dict(outcome.records)["patient"], "write")
+    left, right = across(gap.begin_s - outcome.faulted_at_s), across(gap.end_s - outcome.faulted_at_s)
+    yield f'<path d="M{left} {_TOP}H{right}V{_HEIGHT - _BOTTOM}H{left}z" fill="var(--mark)" opacity="0.08"/>'
+    if right - left > 130:
+        yield (
+            f'<text x="{(left + right) / 2:g}" y="{_TOP + 18}" text-anchor="middle" fill="var(--mark)">'
+            f"no write for {gap.seconds:.1f} s</text>"
+        )
+
+
 def _events(outcome: Outcome, across: _Scale) -> Iterator[str]:
     """The events since the fault, their words in rows so that near ones do not cover each other."""
-    free_from = [-math.inf] * 4
+    free_from = [-math.inf] * 6
     for event in outcome.events:
         if event.at_s < 0:
             continue

@@ -42,29 +42,25 @@ class Log:
 
 
 class Clients:
-    """Two clients of different patience, side by side, and the table that they write to."""
+    """Two clients of different patience, side by side; `prefix` tells their rows and logs from those of others."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, prefix: str = "") -> None:
         self._lab = lab
-        self._database = lab.database()
+        self._prefix = prefix
         self._processes: list[subprocess.Popen[bytes]] = []
-        self.logs = {name: Log(lab.folder / f"{name}.jsonl") for name in PATIENCES_S}
-
-    def prepare(self) -> None:
-        """Makes the clients' role, database and table on the primary."""
-        prepare_ledger(self._lab)
+        self.logs = {name: Log(lab.folder / f"{prefix}{name}.jsonl") for name in PATIENCES_S}
 
     def start(self) -> None:
         """Starts both clients outside of every site."""
         for name, patience_s in PATIENCES_S.items():
-            settings = settings_for(self._lab, name, patience_s)
-            path = self._lab.folder / f"{name}.settings.json"
+            settings = settings_for(self._lab, self._prefix + name, patience_s)
+            path = self._lab.folder / f"{settings.name}.settings.json"
             settings.save(path)
             program = Program((sys.executable, "-m", workload.__name__, str(path)))
-            self._processes.append(self._lab.spawn_client(program, f"{name}.client.log"))
+            self._processes.append(self._lab.spawn_client(program, f"{settings.name}.client.log"))
 
     def stop(self, timeout_s: float = 10) -> None:
-        """Lets both clients end what they have begun. Raises LabError where one failed: then its log proves nothing."""
+        """Lets both clients end what they have begun. Raises LabError where one failed: its log proves nothing then."""
         for process in self._processes:
             process.send_signal(signal.SIGTERM)
         for process in self._processes:

@@ -16,7 +16,7 @@ from typing import Literal, get_args
 
 from binome.lab import checker, engines
 from binome.lab.checker import Evidence
-from binome.lab.clients import PATIENCES_S, Clients, held_by
+from binome.lab.clients import PATIENCES_S, Clients, held_by, prepare_ledger
 from binome.lab.engines import Look
 from binome.lab.errors import LabTimeoutError
 from binome.lab.lab import Lab
@@ -157,8 +157,8 @@ class Watcher:
 def demonstrate(lab: Lab, view: View, say: Callable[[Event], None]) -> Outcome:
     """Runs the demonstration on a lab that is whole. Raises LabError where the lab or a client fails."""
     database = lab.database()
+    prepare_ledger(lab)
     clients = Clients(lab)
-    clients.prepare()
     clients.start()
     with Watcher(lab, clients, view, say) as watcher:
         watcher.happened(f"{len(PATIENCES_S)} clients write, read and fetch")
@@ -166,7 +166,11 @@ def demonstrate(lab: Lab, view: View, say: Callable[[Event], None]) -> Outcome:
         primary = lab.primary(database)
         site, faulted_at_s = _fault(lab, view, watcher, primary)
         flow = _waited(lambda: _flow_again(watcher, database, primary), watcher)
-        watcher.happened("writes flow" if flow else "writes do not flow")
+        if flow:
+            silence = checker.outage(clients.logs["patient"].records, "write")
+            watcher.happened("writes flow again", silence.end_s)
+        else:
+            watcher.happened("writes do not flow")
         whole_at_s = _made_whole(lab, view.fault, site, watcher)
         watcher.happened("the pair is whole again" if whole_at_s else "the pair is not whole again")
         _pause(AFTERWARDS_S, watcher)
@@ -184,7 +188,7 @@ def demonstrate(lab: Lab, view: View, say: Callable[[Event], None]) -> Outcome:
         outage_impatient_s=by_client["impatient"],
         new_primary_s=_since(faulted_at_s, new_primary_at_s),
         time_to_redundancy_s=_since(faulted_at_s, whole_at_s),
-        events=tuple(watcher.events),
+        events=tuple(sorted(watcher.events, key=lambda event: event.at_s)),
         engines=engines.versions(),
         faulted_at_s=faulted_at_s,
         records=tuple((name, tuple(log.records)) for name, log in clients.logs.items()),

@@ -1,12 +1,13 @@
 """The guard: a process that outlives its starter just long enough to take the lab down.
 
-It waits on a pipe that only its starter holds. However the starter ends, by an answer, by a second Ctrl-C or by
-SIGKILL, the pipe closes, and the guard removes every process, namespace, group and folder of the lab that is left. A
-starter that wants the lab to stay (`binome lab up`) says so before it ends.
+It waits on a pipe that only its starter holds. However the starter ends, by an answer, by Ctrl-C or by SIGKILL, the
+pipe closes, and the guard removes every process, namespace, group and folder of the lab that is left. A starter that
+wants the lab to stay (`binome lab up`) says so before it ends.
 """
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -41,10 +42,14 @@ class Guard:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Without a word from us, or with us gone before it, the guard does the same.
-        if not self._released:
-            tear_down(self._folder)
-        self._process.communicate(_KEEP if self._released else None)
+        # An impatient second Ctrl-C would leave the rest to the guard, and a prompt that comes too early.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            if not self._released:
+                tear_down(self._folder)
+            self._process.communicate(_KEEP if self._released else None)
+        finally:
+            signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

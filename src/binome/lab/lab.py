@@ -306,6 +306,10 @@ class Lab:
         """Starts a program on a server: what a process of the team's would see from there."""
         return self._spawn(server, cgroup.root() / self._site(server) / server, program, log)
 
+    def pids(self, server: str) -> set[int]:
+        """The processes that run on a server."""
+        return cgroup.pids(self._site(server), server)
+
     def _spawn(self, server: str, group: Path, program: process.Program, log: str) -> subprocess.Popen[bytes]:
         child = process.start(program, server, group, self.folder / "logs" / log, self.folder / "shared")
         self._children.append(child)

@@ -134,6 +134,7 @@ def destroy(names: list[str], *, unmount: bool) -> None:
         run("ip", "netns", "delete", name)
     if unmount and mounted() and not any(_NAMESPACES.iterdir()):
         run("umount", str(_NAMESPACES))
+        _NAMESPACES.rmdir()
 
 
 def namespace_path(server: str) -> Path:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -39,7 +39,11 @@ class Record:
 
     def line(self) -> bytes:
         """The record as a line of the log; what is empty is left out."""
-        return json.dumps({key: value for key, value in asdict(self).items() if value not in ("", 0)}).encode() + b"\n"
+        filled = {key: value for key, value in asdict(self).items() if value != _EMPTY.get(key)}
+        return json.dumps(filled).encode() + b"\n"
+
+
+_EMPTY = {field.name: field.default for field in fields(Record) if field.default is not MISSING}
 
 
 def parse(lines: Iterable[bytes], name: str) -> Iterator[Record]:

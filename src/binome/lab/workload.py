@@ -44,8 +44,6 @@ _READ = "SELECT host(inet_server_addr()) FROM (SELECT id FROM ledger LIMIT 1) AS
 
 _NOTHING_DONE = frozenset({"25006", "57P03", "53300", "3D000", "28P01", "28000", "42P01"})
 """SQLSTATEs by which a server says that it did not carry a statement out: read-only, starting, full, unknown to it."""
-_WAIT_CANCELLED = frozenset({"57014", "57P01"})
-"""SQLSTATEs of the warnings that come with a commit whose wait for the standby was cancelled."""
 
 _T = TypeVar("_T")
 
@@ -85,6 +83,14 @@ class Settings:
         """The settings that `save` wrote."""
         plain = json.loads(path.read_text())
         return cls(**plain | {"edges": tuple(Edge(**edge) for edge in plain["edges"])})
+
+
+def is_warning(notice: psycopg.errors.Diagnostic) -> bool:
+    """Whether the server warns. A commit whose wait for the standby was cancelled is acknowledged, with a warning.
+
+    That warning has no SQLSTATE of its own (01000), and its words depend on the server's language: any warning counts.
+    """
+    return notice.severity_nonlocalized == "WARNING"
 
 
 class _NothingDoneError(Exception):
@@ -176,7 +182,7 @@ class _Worker:
         self._edge = 0
         self._turn = 0  # rises whenever the connection is dropped
         self._connection: psycopg.AsyncConnection[Any] | None = None
-        self._cancelled_wait = False
+        self._warned = False
         self._asked = False  # the server may have begun to do what this attempt is for
 
     async def operate(self, operation_id: str) -> None:
@@ -218,10 +224,10 @@ class _Worker:
 
     async def _write(self, operation_id: str, attempt: int, edge: Edge) -> _Answer:
         connection = await self._connected(edge, self._client.settings.write_port)
-        self._cancelled_wait = False
+        self._warned = False
         row = await self._execute(connection, _WRITE, (operation_id, attempt))
-        if self._cancelled_wait:
-            raise _UnknownError("the wait for the standby was cancelled")
+        if self._warned:
+            raise _UnknownError("acknowledged with a warning: the wait for the standby was cancelled")
         return _Answer(*row)
 
     async def _read(self, _operation_id: str, _attempt: int, edge: Edge) -> _Answer:
@@ -265,7 +271,7 @@ class _Worker:
         return row
 
     def _notice(self, notice: psycopg.errors.Diagnostic) -> None:
-        self._cancelled_wait |= notice.sqlstate in _WAIT_CANCELLED
+        self._warned |= is_warning(notice)
 
     async def _fetch(self, _operation_id: str, _attempt: int, edge: Edge) -> _Answer:
         try:
