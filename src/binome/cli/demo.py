@@ -41,12 +41,16 @@ def demo(
         report.check_writable(out)
         outcome = _run(estate, file.read_bytes(), chosen, out)
         report.write(outcome, out)
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"\n{report.verdict(outcome)}\n", style="bold")
-    for line in summary_lines(report.figures(outcome)):
-        console.print(line)
-    console.print(f"\nThe report: {out}/report.html")
+    print_summary(Console(highlight=False, soft_wrap=True), report.as_json(outcome))
+    print(f"\nThe report: {out}/report.html")
     raise typer.Exit(Exit.GOOD if outcome.good else Exit.BAD_ANSWER)
+
+
+def print_summary(console: Console, record: report.Report) -> None:
+    """The verdict and the figures of a report, as the demonstration ends with them."""
+    console.print(f"\n{report.verdict(record)}\n", style="bold")
+    for line in summary_lines(report.figures(record)):
+        console.print(line)
 
 
 def _run(estate: Estate, text: bytes, fault: Fault, out: Path) -> Outcome:

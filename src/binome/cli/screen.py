@@ -11,6 +11,7 @@ from rich.text import Text
 
 from binome.estate import Estate
 from binome.lab.demo import Event, View
+from binome.lab.engines import Look
 
 _BARS = "▁▂▃▄▅▆▇█"
 _SECONDS_SHOWN = 30
@@ -50,18 +51,9 @@ class Screen:
         text = Text(f"{site}{'' if state == 'up' else f'  {state}'}\n", style="" if state == "up" else "red")
         for server, options in self._estate.servers.items():
             if options.site == site:
-                text.append(f"  {server:<10} ", style="default")
-                engines = [
-                    (service, members[server]) for service, members in self._view.looks.items() if server in members
-                ]
-                words = [
-                    look.role.upper() if look.role == "primary" else look.role
-                    for _, look in engines
-                    if look.state == "up"
-                ]
-                waiting = [service for service, look in engines if look.state == "starting"]
-                text.append(", ".join([*words, *(f"{service} starts" for service in waiting)]) or "-", style="default")
-                text.append("\n")
+                members = (service[server] for service in self._view.looks.values() if server in service)
+                words = ", ".join(_word(look) for look in members if look.state != "down")
+                text.append(f"  {server:<10} {words or '-'}\n", style="default")
         return text
 
     def _flow(self) -> Text:
@@ -74,6 +66,12 @@ class Screen:
             f"writes {bars} {rate:>4}/s     acknowledged {view.acknowledged:,}    unknown {view.unknown:,}",
             no_wrap=True,
         )
+
+
+def _word(look: Look) -> str:
+    """An engine in a word: who leads stands out, what does not work yet says so."""
+    word = {"primary": "PRIMARY", "leader": "etcd lead", "follower": "etcd"}.get(look.role, look.role)
+    return word if look.state == "up" else f"{word} (starting)"
 
 
 def event_line(event: Event) -> str:

@@ -130,6 +130,8 @@ class Watcher:
             self.failure = error
 
     def _follow_logs(self) -> None:
+        counts = self.view.per_second
+        counts += [0] * (int(time.monotonic() - self._begun_s) + 1 - len(counts))
         for log in self._clients.logs.values():
             for one in log.grown():
                 if one.operation != "write":
@@ -137,9 +139,7 @@ class Watcher:
                 self.view.unknown += one.state == "unknown"
                 if one.state == "acknowledged":
                     self.view.acknowledged += 1
-                    second = int(one.at_s - self._begun_s)
-                    self.view.per_second += [0] * (second + 1 - len(self.view.per_second))
-                    self.view.per_second[second] += 1
+                    counts[int(max(one.at_s - self._begun_s, 0))] += 1
 
     def _look(self) -> None:
         at_s = time.monotonic()

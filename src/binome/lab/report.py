@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ from binome.lab.clients import PATIENCES_S
 from binome.lab.demo import Outcome
 from binome.lab.errors import LabError
 
+Report = Mapping[str, Any]
+"""The record of `report.json`."""
 
-def as_json(outcome: Outcome) -> dict[str, Any]:
+
+def as_json(outcome: Outcome) -> Report:
     """The record of `report.json`. Times are in seconds, those of events from the fault."""
     evidence = outcome.evidence
     return {
@@ -66,47 +70,42 @@ def _write(path: Path, text: str) -> None:
         raise
 
 
-def verdict(outcome: Outcome) -> str:
+def verdict(report: Report) -> str:
     """The answer, in one sentence."""
-    evidence = outcome.evidence
-    if evidence.lost:
-        return f"{len(evidence.lost):,} acknowledged writes are lost."
-    if evidence.double_primary:
-        return f"{len(evidence.double_primary):,} writes were acknowledged by a primary that had been replaced."
-    if not evidence.acknowledged:
+    if report["lost"]:
+        return f"{report['lost']:,} acknowledged writes are lost."
+    if report["double_primary"]:
+        return f"{report['double_primary']:,} writes were acknowledged by a primary that had been replaced."
+    if not report["acknowledged"]:
         return "Nothing was acknowledged, so nothing was proven."
-    if outcome.time_to_redundancy_s is None:
+    if report["time_to_redundancy_s"] is None:
         return "Nothing acknowledged was lost, but the pair is not whole again."
-    return f"{evidence.acknowledged:,} writes were acknowledged, and all of them are there."
+    return f"{report['acknowledged']:,} writes were acknowledged, and all of them are there."
 
 
-def figures(outcome: Outcome) -> list[tuple[str, str, str]]:
+def figures(report: Report) -> list[tuple[str, str, str]]:
     """The summary: what was measured, its value, and how to read it."""
-    evidence = outcome.evidence
-    patient_s, impatient_s = PATIENCES_S.values()
+    found, missing = report["unknown_found"], report["unknown_missing"]
+    patient_s, impatient_s = report["patience_s"]
     rows = [
-        ("acknowledged", f"{evidence.acknowledged:,}", "writes that the clients were told are done"),
-        ("lost", f"{len(evidence.lost):,}", "of those, not there any more"),
+        ("acknowledged", f"{report['acknowledged']:,}", "writes that the clients were told are done"),
+        ("lost", f"{report['lost']:,}", "of those, not there any more"),
         (
             "unknown",
-            f"{evidence.unknown_found + evidence.unknown_missing:,}",
-            f"writes without an answer: {evidence.unknown_found:,} are there, {evidence.unknown_missing:,} are not; "
-            "either is right",
+            f"{found + missing:,}",
+            f"writes without an answer: {found:,} there, {missing:,} not; either is right",
         ),
-        ("by two primaries", f"{len(evidence.double_primary):,}", "acknowledged by a primary that had been replaced"),
+        ("by two primaries", f"{report['double_primary']:,}", "acknowledged by a primary that had been replaced"),
     ]
     for operation, noun in (("write", "writes"), ("read", "reads"), ("web", "web pages")):
+        patient, impatient = report["outage_s"][operation], report["outage_impatient_s"][operation]
+        meaning = f"longest silence, {patient_s:g} s of patience; {impatient:.2f} s with {impatient_s:g} s"
+        rows.append((f"outage of {noun}", f"{patient:.2f} s", meaning))
+    if report["fault"] != "burn-standby":
         rows.append(
-            (
-                f"outage of {noun}",
-                f"{outcome.outage_s[operation]:.2f} s",
-                f"longest silence with {patient_s:g} s of patience; with {impatient_s:g} s: "
-                f"{outcome.outage_impatient_s[operation]:.2f} s",
-            )
+            ("new primary", _seconds(report["new_primary_s"]), "from the fault until the standby had taken over")
         )
-    if outcome.fault != "burn-standby":
-        rows.append(("new primary", _seconds(outcome.new_primary_s), "from the fault until the standby had taken over"))
-    rows.append(("pair whole again", _seconds(outcome.time_to_redundancy_s), "from the fault; rebuilding included"))
+    rows.append(("pair whole again", _seconds(report["time_to_redundancy_s"]), "from the fault; rebuilding included"))
     return rows
 
 
@@ -116,10 +115,11 @@ def _seconds(value: float | None) -> str:
 
 def page(outcome: Outcome) -> str:
     """The HTML page: self-contained, without scripts, readable in light and dark, on paper and on a phone."""
+    report = as_json(outcome)
     fault = {"burn": "burned", "cut": "cut off", "burn-standby": "burned (it held the standby)"}[outcome.fault]
     rows = "\n".join(
         f"<tr><th>{escape(name)}</th><td>{escape(value)}</td><td>{escape(meaning)}</td></tr>"
-        for name, value, meaning in figures(outcome)
+        for name, value, meaning in figures(report)
     )
     events = "\n".join(
         f"<tr><td>{event.at_s:+.2f} s</td><td>{escape(event.what)}</td></tr>" for event in outcome.events
@@ -134,7 +134,7 @@ def page(outcome: Outcome) -> str:
 <style>{_STYLE}</style>
 <main>
 <h1>{escape(outcome.estate)}: {escape(outcome.site)} {fault}</h1>
-<p class="{"good" if outcome.good else "bad"}">{escape(verdict(outcome))}</p>
+<p class="{"good" if outcome.good else "bad"}">{escape(verdict(report))}</p>
 <figure>
 {chart.timeline(outcome)}
 <figcaption>Every mark is one answer that a client got: how far right, when; how high, how long it had waited for it.
