@@ -112,6 +112,6 @@ def _lab_with(site: str) -> Lab:
     lab = Lab.find()
     sites = lab.sites()
     if site not in sites:
-        remedy = did_you_mean(site, sites, f"Sites: {', '.join(sites)}.")
+        remedy = did_you_mean(site, [frozenset(sites)], f"Sites: {', '.join(sites)}.")
         fail(f"binome: there is no site {site}; nothing was done.  {remedy}", Exit.BAD_INPUT)
     return lab

@@ -24,7 +24,7 @@ def render(
     """Write the configuration files of a server's engines, as they would lie on it, below a folder."""
     estate = read_estate(file)
     if server not in estate.servers:
-        remedy = did_you_mean(server, estate.servers, "Name a server of the estate.")
+        remedy = did_you_mean(server, [frozenset(estate.servers)], "Name a server of the estate.")
         fail(f"binome: {file} has no server {server}; nothing was done.  {remedy}", Exit.BAD_INPUT)
     try:
         files = rendered(estate, server, rejoin=rejoin)
