@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from binome.cli.main import app
 from binome.lab import cgroup
 from binome.lab.lab import FOLDER
 from tests.lab.conftest import LITTORAL
@@ -133,34 +135,10 @@ def test_a_missing_engine_is_named(tmp_path: Path) -> None:
     assert refused.stderr.startswith("binome: not installed: etcd.")
 
 
-def test_without_privileges_one_line_says_what_to_do() -> None:
-    refused = subprocess.run(
-        [
-            "setpriv",
-            "--reuid=nobody",
-            "--clear-groups",
-            sys.executable,
-            "-c",
-            "from binome.lab.lab import Lab; Lab.find()",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if "ModuleNotFoundError" in refused.stderr or "Permission denied" in refused.stderr:
-        refused = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                "import os; os.seteuid(65534); from binome.cli.main import main; main()",
-                "lab",
-                "status",
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert "Run it as root" in refused.stderr
+def test_without_privileges_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    refused = CliRunner().invoke(app, ["lab", "up", str(LITTORAL)])
+    assert (refused.exit_code, refused.stderr.count("\n"), "Run it as root" in refused.stderr) == (3, 1, True)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])

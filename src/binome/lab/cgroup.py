@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,19 +32,27 @@ def create(*parts: str) -> Path:
     return group
 
 
-def kill(*parts: str, timeout_s: float = 10) -> None:
+def kill(*parts: str) -> None:
     """Ends every process of a group and of those below it at once, and waits until they are gone."""
     group = root().joinpath(*parts)
-    if not group.exists():
-        return
+    if group.exists():
+        _until(group, lambda: _ended(group))
+
+
+def _ended(group: Path) -> bool:
+    """Ends the processes of a group; whether there are none. A program that is just being started may still join it."""
     switch = group / "cgroup.kill"
     if not switch.exists():
         raise LabError("this kernel cannot end a control group at once (cgroup.kill).  Linux 5.14 or newer is needed.")
     switch.write_text("1")
+    return "populated 1" not in (group / "cgroup.events").read_text()
+
+
+def _until(group: Path, done: Callable[[], bool], timeout_s: float = 10) -> None:
     deadline = time.monotonic() + timeout_s
-    while "populated 1" in (group / "cgroup.events").read_text():
+    while not done():
         if time.monotonic() > deadline:
-            raise LabError(f"processes of {group} did not end within {timeout_s:g} s")
+            raise LabError(f"processes of {group} did not end within {timeout_s:g} s: {sorted(pids())}")
         time.sleep(0.005)
 
 
@@ -53,16 +63,30 @@ def pids(*parts: str) -> set[int]:
 
 
 def destroy() -> None:
-    """Ends whatever runs in the lab's groups, and removes them. What is dead by then is also buried."""
+    """Ends whatever runs in the lab's groups, and removes them. What is dead by then is also buried.
+
+    Only when a group is removed can no program join it any more: ending and removing go on until both have succeeded.
+    """
     top = root()
-    if not top.exists():
-        return
-    dead = pids()
-    kill()
-    _bury(dead)
-    for group in sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True):
-        group.rmdir()
-    top.rmdir()
+    if top.exists():
+        dead: set[int] = set()
+        _until(top, lambda: _removed(top, dead))
+        _bury(dead)
+
+
+def _removed(top: Path, dead: set[int]) -> bool:
+    dead |= pids()
+    if not _ended(top):
+        return False
+    try:
+        for group in sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True):
+            group.rmdir()
+        top.rmdir()
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
 
 
 def _bury(dead: set[int], timeout_s: float = 5) -> None:
