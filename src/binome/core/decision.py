@@ -1,0 +1,38 @@
+"""What a decision is, and what those who decide may see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from binome.core.entry import Draft
+from binome.core.plan import Command, Plan
+
+if TYPE_CHECKING:
+    from binome.core.maintenance import MaintenanceSlice
+
+
+class Decision(NamedTuple):
+    """What is to be written down, what is to be carried out, and when to decide again if nothing happens before.
+
+    `record` is made durable first; `execute` holds only commands of plans that are durable already.
+    """
+
+    record: tuple[Draft, ...] = ()
+    execute: tuple[Command, ...] = ()
+    wake_at_ms: int | None = None
+
+
+class View(Protocol):
+    """The state, as deciders see it: nothing of it is theirs to change."""
+
+    @property
+    def plans(self) -> Mapping[str, Plan]:
+        """The plans that have not ended, by id."""
+
+    @property
+    def maintenance(self) -> MaintenanceSlice:
+        """What maintenance knows."""
+
+    def plan_of(self, subject: str) -> Plan | None:
+        """The plan that holds a subject."""

@@ -1,0 +1,106 @@
+"""The state: what the facts of the journal add up to.
+
+Only `apply` changes it, one entry at a time and in their order; everybody else reads. Each capability has a slice of
+its own. The same entries give the same state, on every server and in every version of the simulation.
+
+The state keeps what `decide` would otherwise search for: which plans can go on now, and which wait until when. So a
+decision costs what has changed, not what there is.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+
+from binome.core import maintenance, plan
+from binome.core.entry import EMPTY, Entry, Fact, Vocabulary
+from binome.core.maintenance import MaintenanceSlice
+from binome.core.plan import Plan, PlanCancelled, PlanClosed, PlanMade, StepEnded, StepHastened
+
+VOCABULARY = Vocabulary(*plan.FACTS, *maintenance.FACTS)
+
+
+class State:
+    """What is known. Read-only for everyone but `apply`."""
+
+    def __init__(self) -> None:
+        self.head = EMPTY
+        self.plans: dict[str, Plan] = {}  # by id; those that have not ended
+        self.holding: dict[str, str] = {}  # subject → the id of the plan that holds it
+        self.ready: dict[str, None] = {}  # plans whose next command can be carried out at once, in their order
+        self.waiting: list[tuple[int, str]] = []  # (not before, plan), sorted
+        self.maintenance = MaintenanceSlice()
+
+    def apply(self, entry: Entry) -> Fact:
+        """Takes in the next entry; what it said."""
+        self.head = entry.head
+        fact = VOCABULARY.read(entry)
+        match fact:
+            case PlanMade():
+                self._made(fact, entry.at_ms)
+            case StepEnded() | StepHastened() | PlanCancelled() | PlanClosed():
+                self._moved(fact)
+            case _:
+                self.maintenance.apply(fact, entry)
+        return fact
+
+    def plan_of(self, subject: str) -> Plan | None:
+        """The plan that holds a subject."""
+        holder = self.holding.get(subject)
+        return self.plans[holder] if holder is not None else None
+
+    def due(self, now_ms: int) -> Iterator[Plan]:
+        """The plans whose next command may be carried out now."""
+        yield from (self.plans[name] for name in self.ready)
+        yield from (self.plans[name] for _, name in self.waiting[: self._waited_until(now_ms)])
+
+    def next_due_ms(self, now_ms: int) -> int | None:
+        """When the next plan that waits becomes due; None where none waits beyond `now_ms`."""
+        later = self._waited_until(now_ms)
+        return self.waiting[later][0] if later < len(self.waiting) else None
+
+    def _waited_until(self, now_ms: int) -> int:
+        return bisect_left(self.waiting, (now_ms + 1, ""))
+
+    def _made(self, fact: PlanMade, at_ms: int) -> None:
+        if fact.plan in self.plans or fact.subject in self.holding or not fact.steps:
+            return  # decided twice, or by one who did not know of the other: the first in the journal holds
+        made = Plan(fact.plan, fact.capability, fact.subject, fact.priority, fact.steps, fact.why, at_ms)
+        self.plans[made.id] = made
+        self.maintenance.granted(made.id)
+        self.holding[made.subject] = made.id
+        self._enlist(made)
+
+    def _moved(self, fact: StepEnded | StepHastened | PlanCancelled | PlanClosed) -> None:
+        moved = self.plans.get(fact.plan)
+        if moved is None or moved.ended:
+            return
+        self._strike(moved)
+        match fact:
+            case StepEnded():
+                moved.step_ended(fact)
+            case StepHastened():
+                moved.hastened = fact.step
+            case PlanCancelled():
+                moved.cancelled()
+            case PlanClosed():
+                moved.closed()
+        if moved.ended:
+            # A plan that has ended is history, which the journal keeps; the state would grow for ever.
+            del self.holding[moved.subject], self.plans[moved.id]
+        else:
+            self._enlist(moved)
+
+    def _enlist(self, one: Plan) -> None:
+        if one.state == "needs-person":
+            return
+        if one.not_before_ms:
+            insort(self.waiting, (one.not_before_ms, one.id))
+        else:
+            self.ready[one.id] = None
+
+    def _strike(self, one: Plan) -> None:
+        if self.ready.pop(one.id, self) is self and one.not_before_ms:
+            at = bisect_left(self.waiting, (one.not_before_ms, one.id))
+            if self.waiting[at : at + 1] == [(one.not_before_ms, one.id)]:
+                del self.waiting[at]

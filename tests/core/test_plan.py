@@ -1,0 +1,91 @@
+"""Plans follow their table, whatever comes, and every interruption leads to an end."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from binome.core import plan as module
+from binome.core.plan import ATTEMPTS, TRANSITIONS, Plan, Step, StepEnded
+
+Result = Literal["done", "failed", "unknown"]
+
+
+def a_plan(*undos: str) -> Plan:
+    steps = tuple(Step(f"do.{number}", undo=undo) for number, undo in enumerate(undos))
+    return Plan("p", "test", "subject", 3, steps, "", 0)
+
+
+def ended(plan: Plan, result: Result) -> StepEnded:
+    return StepEnded(plan.id, plan.position, plan.state == "undoing", result)
+
+
+def test_the_table_in_the_docstring_is_the_table() -> None:
+    rows = re.findall(r"^    (open|undoing) +((?:\w+ )*\w+) {2,}([\w-]+)", module.__doc__ or "", flags=re.MULTILINE)
+    assert {(state, event.strip()): after for state, event, after in rows} == TRANSITIONS
+
+
+def test_all_steps_done() -> None:
+    plan = a_plan("", "", "")
+    verbs = []
+    while (command := plan.command(7)) is not None:
+        verbs.append(command.verb)
+        plan.step_ended(ended(plan, "done"))
+    assert (verbs, plan.state) == (["do.0", "do.1", "do.2"], "done")
+
+
+def test_a_failed_step_is_undone_with_those_before_it_in_reverse() -> None:
+    plan = a_plan("undo.0", "", "undo.2", "undo.3")
+    results: tuple[Result, ...] = ("done", "done", "failed")
+    for result in results:
+        plan.step_ended(ended(plan, result))
+    verbs = []
+    while (command := plan.command(7)) is not None:
+        verbs.append(command.verb)
+        plan.step_ended(ended(plan, "done"))
+    assert (verbs, plan.state) == (["undo.2", "undo.0"], "undone")
+
+
+def test_an_outcome_that_stays_unknown_needs_a_person() -> None:
+    plan = a_plan("undo.0")
+    for _ in range(ATTEMPTS):
+        assert plan.state == "open"
+        plan.step_ended(ended(plan, "unknown"))
+    assert (plan.state, plan.command(1)) == ("needs-person", None)
+    plan.closed()
+    assert plan.ended
+
+
+def test_old_news_changes_nothing() -> None:
+    plan = a_plan("", "")
+    old = ended(plan, "done")
+    plan.step_ended(old)
+    plan.step_ended(old)
+    assert (plan.position, plan.state) == (1, "open")
+
+
+@given(
+    st.lists(st.sampled_from(["", "undo"]), min_size=1, max_size=5),
+    st.lists(st.sampled_from(["done", "failed", "unknown", "cancel"]), max_size=40),
+)
+def test_whatever_comes_a_plan_ends_undone_done_or_with_a_person(undos: list[str], events: list[str]) -> None:
+    plan = a_plan(*undos)
+    done: set[int] = set()
+    for event in events:
+        if event == "cancel":
+            plan.cancelled()
+        elif plan.command(1) is not None:
+            if event == "done":
+                (done.discard if plan.state == "undoing" else done.add)(plan.position)
+            plan.step_ended(ended(plan, event))  # type: ignore[arg-type]
+    while plan.command(1) is not None:
+        (done.discard if plan.state == "undoing" else done.add)(plan.position)
+        plan.step_ended(ended(plan, "done"))
+    assert plan.state in ("done", "undone", "needs-person")
+    if plan.state == "done":
+        assert done == set(range(len(undos)))
+    if plan.state == "undone":
+        assert not any(undos[step] for step in done), "what was done and can be undone is undone"

@@ -1,0 +1,147 @@
+"""The state is what its facts add up to, and its indexes are what a search would find."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from binome.core.decide import decide
+from binome.core.entry import EMPTY, Draft, Fact, Head, UnknownFact, seal
+from binome.core.maintenance import MaintenanceAsked, MaintenanceEndAsked, MaintenanceRefused
+from binome.core.plan import PlanCancelled, PlanMade, Priority, Step, StepEnded, StepHastened
+from binome.core.state import State
+from binome.estate import load
+
+LITTORAL = load((Path(__file__).parents[2] / "examples" / "littoral" / "estate.yaml").read_bytes())
+
+
+class Night:
+    """A journal in memory with the state that it adds up to, and decisions recorded as the loop records them."""
+
+    def __init__(self) -> None:
+        self.state = State()
+        self.head: Head = EMPTY
+        self.count = 0
+        self.ids: set[str] = set()
+
+    def happens(self, *facts: Fact, at_ms: int = 0) -> None:
+        self.record(*(Draft(f"test/{self.count + n}", at_ms, "test", fact) for n, fact in enumerate(facts)))
+
+    def record(self, *drafts: Draft) -> None:
+        for entry in seal([draft for draft in drafts if draft.id not in self.ids], self.head, 1):
+            self.ids.add(entry.id)
+            self.state.apply(entry)
+            self.head = entry.head
+            self.count += 1
+
+    def decided(self, now_ms: int) -> list[str]:
+        """Records what is decided until nothing more is; the verbs that are to be carried out then."""
+        for _ in range(10):
+            decision = decide(LITTORAL, self.state, now_ms, generation=1)
+            if not decision.record:
+                return [command.verb for command in decision.execute]
+            self.record(*decision.record)
+        raise AssertionError("the decision never comes to rest")
+
+
+def asked(request: str, subject: str = "database", until_ms: int = 1000) -> MaintenanceAsked:
+    return MaintenanceAsked(request, subject, until_ms, "new disks", "ops-1")
+
+
+def refusals(night: Night, now_ms: int = 0) -> list[str]:
+    decision = decide(LITTORAL, night.state, now_ms, generation=1)
+    return [draft.fact.reason for draft in decision.record if isinstance(draft.fact, MaintenanceRefused)]
+
+
+def test_maintenance_holds_until_its_end() -> None:
+    night = Night()
+    night.happens(asked("r1"))
+    assert night.decided(0) == ["maintenance.hold"]
+    night.happens(StepEnded("maintenance/r1", 0, False, "done"))
+    assert night.decided(999) == []
+    assert decide(LITTORAL, night.state, 10, generation=1).wake_at_ms == 1000
+    assert night.decided(1000) == ["maintenance.release"]
+    night.happens(StepEnded("maintenance/r1", 1, False, "done"))
+    assert night.state.plan_of("database") is None
+
+
+def test_maintenance_ends_when_it_is_asked_to() -> None:
+    night = Night()
+    night.happens(asked("r1", until_ms=10**9))
+    night.decided(0)
+    night.happens(StepEnded("maintenance/r1", 0, False, "done"), MaintenanceEndAsked("r2", "database", "ops-2"))
+    assert night.decided(5) == ["maintenance.release"]
+
+
+def test_refusals_have_their_reasons() -> None:
+    night = Night()
+    night.happens(asked("r1", subject="databse"))
+    assert refusals(night) == ["no such subject"]
+    night.decided(0)
+    night.happens(MaintenanceEndAsked("r2", "database", "ops-1"))
+    assert refusals(night) == ["no maintenance to end"]
+    night.decided(0)
+    night.happens(asked("r3", until_ms=5))
+    assert refusals(night, now_ms=5) == ["its end has passed already"]
+    night.decided(5)
+    night.happens(asked("r4"), asked("r5"))
+    night.decided(5)
+    assert night.state.plan_of("database") is not None
+    assert night.state.maintenance.asked == {}
+
+
+def test_a_more_urgent_plan_takes_the_subject_when_the_other_is_undone() -> None:
+    night = Night()
+    night.happens(asked("r1"))
+    night.decided(0)
+
+    def takeover(*_: object) -> object:
+        from binome.core.decision import Decision
+
+        made = PlanMade("t", "takeover", "database", Priority.TAKEOVER, (Step("database.promote"),))
+        return Decision((Draft("t/plan", 0, "takeover", made),))
+
+    decision = decide(LITTORAL, night.state, 0, generation=1, deciders=(takeover,))  # type: ignore[arg-type]
+    assert [type(draft.fact) for draft in decision.record] == [PlanCancelled]
+    night.record(*decision.record)
+    assert night.decided(0) == ["maintenance.release"]
+    assert decide(LITTORAL, night.state, 0, generation=1, deciders=(takeover,)).record == ()  # type: ignore[arg-type]
+    night.happens(StepEnded("maintenance/r1", 0, True, "done"))
+    night.record(*decide(LITTORAL, night.state, 0, generation=1, deciders=(takeover,)).record)  # type: ignore[arg-type]
+    assert night.decided(0) == ["database.promote"]
+
+
+def test_facts_of_the_future_are_kept_and_passed_over() -> None:
+    night = Night()
+    night.happens(UnknownFact(b'{"kind":"poem","lines":3}'), asked("r1"))
+    assert night.decided(0) == ["maintenance.hold"]
+
+
+steps = st.builds(Step, st.just("do.it"), undo=st.sampled_from(["", "undo.it"]), not_before_ms=st.integers(0, 3))
+facts = st.one_of(
+    st.builds(
+        PlanMade,
+        st.sampled_from("abc"),
+        st.just("test"),
+        st.sampled_from("xy"),
+        st.just(3),
+        st.lists(steps, max_size=3).map(tuple),
+    ),
+    st.builds(StepEnded, st.sampled_from("abc"), st.integers(0, 2), st.booleans(), st.sampled_from(["done", "failed"])),
+    st.builds(StepHastened, st.sampled_from("abc"), st.integers(0, 2)),
+    st.builds(PlanCancelled, st.sampled_from("abc")),
+)
+
+
+@given(st.lists(facts, max_size=30), st.integers(0, 4))
+def test_the_indexes_are_what_a_search_would_find(happened: list[Fact], now_ms: int) -> None:
+    night = Night()
+    night.happens(*happened)
+    state = night.state
+    due = {plan.id for plan in state.plans.values() if plan.command(1) and plan.not_before_ms <= now_ms}
+    later = [plan.not_before_ms for plan in state.plans.values() if plan.command(1) and plan.not_before_ms > now_ms]
+    assert {plan.id for plan in state.due(now_ms)} == due
+    assert state.next_due_ms(now_ms) == min(later, default=None)
+    assert state.holding == {plan.subject: plan.id for plan in state.plans.values()}
