@@ -12,12 +12,12 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 
-from binome.core import maintenance, plan
+from binome.core import leadership, maintenance, plan
 from binome.core.entry import EMPTY, Entry, Fact, Vocabulary
 from binome.core.maintenance import MaintenanceSlice
 from binome.core.plan import Plan, PlanCancelled, PlanClosed, PlanMade, StepEnded, StepHastened
 
-VOCABULARY = Vocabulary(*plan.FACTS, *maintenance.FACTS)
+VOCABULARY = Vocabulary(*leadership.FACTS, *plan.FACTS, *maintenance.FACTS)
 
 
 class State:

@@ -1,0 +1,49 @@
+"""The journal of a single server: a store, and nobody to agree with.
+
+Whoever opens the store for writing leads, because the store has one writer. Each opening is a generation of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from binome.core.entry import Draft, Entry, seal
+from binome.journal.patience import first_of
+from binome.ports import Clock, Store
+
+
+class SingleJournal:
+    """A `Journal` over one store."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._changed = asyncio.Event()
+        self.generation: int | None = store.head().generation + 1
+
+    async def append(self, drafts: Sequence[Draft]) -> None:
+        """Adds facts; durable when it returns. Raises StoreError, with nothing added."""
+        fresh = {draft.id: draft for draft in drafts if not self._store.has(draft.id)}
+        if fresh:
+            self._store.append(seal(fresh.values(), self._store.head(), self.generation or 0))
+            self._changed.set()
+
+    async def follow(self, after: int, timeout_s: float) -> Sequence[Entry]:
+        """Entries after number `after`, as soon as there are any; none after `timeout_s`."""
+        if timeout_s > 0 and self._store.head().sequence <= after:
+            self._changed.clear()
+            await first_of(self._changed.wait(), self._clock.sleep(timeout_s))
+        return self._store.read(after)
+
+    def has(self, draft_id: str) -> bool:
+        """Whether a fact with this id is in the journal."""
+        return self._store.has(draft_id)
+
+    async def submit(self, draft: Draft) -> None:
+        """Appends a person's request at once: we lead."""
+        await self.append([draft])
+
+    def submitted(self) -> Sequence[Draft]:
+        """None ever waits."""
+        return ()
