@@ -12,11 +12,12 @@ from __future__ import annotations
 from enum import StrEnum
 
 from binome.core.decision import Decision, View
-from binome.core.entry import Draft, Entry, Fact
-from binome.core.plan import PlanMade, Priority, Step, StepHastened
+from binome.core.entry import Draft, Fact
+from binome.core.plan import Plan, PlanMade, Priority, Step, StepHastened
 from binome.estate import Estate
 
 CAPABILITY = "maintenance"
+GRANTED = "granted"
 
 
 class Refused(StrEnum):
@@ -70,17 +71,26 @@ class MaintenanceSlice:
     def __init__(self) -> None:
         self.asked: dict[str, MaintenanceAsked | MaintenanceEndAsked] = {}
 
-    def apply(self, fact: Fact, _entry: Entry) -> None:
-        """Takes in a fact of this capability."""
+    def apply(self, fact: Fact) -> tuple[str, str] | None:
+        """Takes in a fact of this capability; the request that it answers, and how."""
         match fact:
             case MaintenanceAsked() | MaintenanceEndAsked():
                 self.asked[fact.request] = fact
-            case MaintenanceRefused() | MaintenanceEnding():
-                self.asked.pop(fact.request, None)
+            case MaintenanceRefused():
+                return self._answered(fact.request, fact.reason)
+            case MaintenanceEnding():
+                return self._answered(fact.request, GRANTED)
+        return None
 
-    def granted(self, plan: str) -> None:
-        """A plan was made for a request: it has its answer."""
-        self.asked.pop(plan.removeprefix(f"{CAPABILITY}/"), None)
+    def granted(self, made: Plan) -> tuple[str, str] | None:
+        """Takes in that a plan was made; the request that it answers, if it is one of ours."""
+        if made.capability != CAPABILITY:
+            return None
+        return self._answered(made.id.removeprefix(f"{CAPABILITY}/"), GRANTED)
+
+    def _answered(self, request: str, answer: str) -> tuple[str, str]:
+        self.asked.pop(request, None)
+        return request, answer
 
 
 def decide(estate: Estate, view: View, now_ms: int) -> Decision:
