@@ -94,9 +94,13 @@ class MaintenanceSlice:
 
 
 def decide(estate: Estate, view: View, now_ms: int) -> Decision:
-    """Answers the requests that are open: each with a plan, an ending or a refusal."""
+    """Answers the requests that are open, of each subject the oldest: with a plan, an ending or a refusal."""
     record: list[Draft] = []
+    answered: set[str] = set()
     for asked in view.maintenance.asked.values():
+        if asked.subject in answered:
+            continue  # what the one before it leads to must be known first
+        answered.add(asked.subject)
         answer = _end(asked, view) if isinstance(asked, MaintenanceEndAsked) else _begin(estate, asked, view, now_ms)
         record += [Draft(f"{CAPABILITY}/{asked.request}/{kind}", now_ms, CAPABILITY, fact) for kind, fact in answer]
     return Decision(tuple(record))
