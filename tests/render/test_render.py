@@ -33,13 +33,13 @@ def parsed(estate: Estate, server: str, ending: str, **options: Any) -> dict[str
 def test_each_server_gets_the_files_of_its_own_engines() -> None:
     estate = littoral()
     assert {server: sorted(render(estate, server)) for server in estate.servers} == {
-        "gra-edge": ["/etc/binome/edge.haproxy.cfg"],
+        "gra-edge": ["/etc/binome/edge.haproxy.cfg", "/etc/systemd/system/binome.service"],
         "gra-web": [],
         "gra-db": ["/etc/binome/coordination.etcd.yml", "/etc/binome/database.patroni.yml"],
-        "sbg-edge": ["/etc/binome/edge.haproxy.cfg"],
+        "sbg-edge": ["/etc/binome/edge.haproxy.cfg", "/etc/systemd/system/binome.service"],
         "sbg-web": [],
         "sbg-db": ["/etc/binome/coordination.etcd.yml", "/etc/binome/database.patroni.yml"],
-        "par-watch": ["/etc/binome/coordination.etcd.yml"],
+        "par-watch": ["/etc/binome/coordination.etcd.yml", "/etc/systemd/system/binome.service"],
         "par-spare": [],
         "ams-vault": [],
     }
@@ -94,7 +94,7 @@ def test_no_file_has_a_password() -> None:
 
 
 def test_an_edge_sends_writes_to_the_primary_and_reads_to_any_living_member() -> None:
-    (text,) = render(littoral(), "gra-edge").values()
+    text = render(littoral(), "gra-edge")["/etc/binome/edge.haproxy.cfg"]
     _, writes, reads = re.split(r"^backend database(?:-reads)?$", text, flags=re.MULTILINE)
     assert "OPTIONS /primary" in writes and "OPTIONS /read-only" in reads
     for part in (writes, reads):

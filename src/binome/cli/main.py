@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from binome.cli import demo, estate, lab, render
+from binome.cli import demo, estate, lab, maintenance, render, run
 from binome.cli.exits import Exit
 
 app = typer.Typer(
@@ -20,6 +20,8 @@ app.add_typer(estate.app, name="estate")
 app.add_typer(lab.app, name="lab")
 app.command()(render.render)
 app.command()(demo.demo)
+app.command()(run.run)
+app.add_typer(maintenance.app, name="maintenance")
 
 
 def main() -> None:

@@ -12,11 +12,12 @@ from __future__ import annotations
 from enum import StrEnum
 
 from binome.core.decision import Decision, View
-from binome.core.entry import Draft, Entry, Fact
-from binome.core.plan import PlanMade, Priority, Step, StepHastened
+from binome.core.entry import Draft, Fact
+from binome.core.plan import Plan, PlanMade, Priority, Step, StepHastened
 from binome.estate import Estate
 
 CAPABILITY = "maintenance"
+GRANTED = "granted"
 
 
 class Refused(StrEnum):
@@ -70,23 +71,36 @@ class MaintenanceSlice:
     def __init__(self) -> None:
         self.asked: dict[str, MaintenanceAsked | MaintenanceEndAsked] = {}
 
-    def apply(self, fact: Fact, _entry: Entry) -> None:
-        """Takes in a fact of this capability."""
+    def apply(self, fact: Fact) -> tuple[str, str] | None:
+        """Takes in a fact of this capability; the request that it answers, and how."""
         match fact:
             case MaintenanceAsked() | MaintenanceEndAsked():
                 self.asked[fact.request] = fact
-            case MaintenanceRefused() | MaintenanceEnding():
-                self.asked.pop(fact.request, None)
+            case MaintenanceRefused():
+                return self._answered(fact.request, fact.reason)
+            case MaintenanceEnding():
+                return self._answered(fact.request, GRANTED)
+        return None
 
-    def granted(self, plan: str) -> None:
-        """A plan was made for a request: it has its answer."""
-        self.asked.pop(plan.removeprefix(f"{CAPABILITY}/"), None)
+    def granted(self, made: Plan) -> tuple[str, str] | None:
+        """Takes in that a plan was made; the request that it answers, if it is one of ours."""
+        if made.capability != CAPABILITY:
+            return None
+        return self._answered(made.id.removeprefix(f"{CAPABILITY}/"), GRANTED)
+
+    def _answered(self, request: str, answer: str) -> tuple[str, str]:
+        self.asked.pop(request, None)
+        return request, answer
 
 
 def decide(estate: Estate, view: View, now_ms: int) -> Decision:
-    """Answers the requests that are open: each with a plan, an ending or a refusal."""
+    """Answers the requests that are open, of each subject the oldest: with a plan, an ending or a refusal."""
     record: list[Draft] = []
+    answered: set[str] = set()
     for asked in view.maintenance.asked.values():
+        if asked.subject in answered:
+            continue  # what the one before it leads to must be known first
+        answered.add(asked.subject)
         answer = _end(asked, view) if isinstance(asked, MaintenanceEndAsked) else _begin(estate, asked, view, now_ms)
         record += [Draft(f"{CAPABILITY}/{asked.request}/{kind}", now_ms, CAPABILITY, fact) for kind, fact in answer]
     return Decision(tuple(record))

@@ -14,8 +14,11 @@ from collections.abc import Iterator
 
 from binome.core import leadership, maintenance, plan
 from binome.core.entry import EMPTY, Entry, Fact, Vocabulary
+from binome.core.leadership import LeadershipTaken
 from binome.core.maintenance import MaintenanceSlice
 from binome.core.plan import Plan, PlanCancelled, PlanClosed, PlanMade, StepEnded, StepHastened
+
+ANSWERS_KEPT = 1000
 
 VOCABULARY = Vocabulary(*leadership.FACTS, *plan.FACTS, *maintenance.FACTS)
 
@@ -29,6 +32,8 @@ class State:
         self.holding: dict[str, str] = {}  # subject → the id of the plan that holds it
         self.ready: dict[str, None] = {}  # plans whose next command can be carried out at once, in their order
         self.waiting: list[tuple[int, str]] = []  # (not before, plan), sorted
+        self.leader = ""
+        self.answers: dict[str, str] = {}  # the newest requests → "granted", or why not
         self.maintenance = MaintenanceSlice()
 
     def apply(self, entry: Entry) -> Fact:
@@ -40,8 +45,10 @@ class State:
                 self._made(fact, entry.at_ms)
             case StepEnded() | StepHastened() | PlanCancelled() | PlanClosed():
                 self._moved(fact)
+            case LeadershipTaken():
+                self.leader = fact.leader
             case _:
-                self.maintenance.apply(fact, entry)
+                self._answered(self.maintenance.apply(fact))
         return fact
 
     def plan_of(self, subject: str) -> Plan | None:
@@ -67,9 +74,16 @@ class State:
             return  # decided twice, or by one who did not know of the other: the first in the journal holds
         made = Plan(fact.plan, fact.capability, fact.subject, fact.priority, fact.steps, fact.why, at_ms)
         self.plans[made.id] = made
-        self.maintenance.granted(made.id)
+        self._answered(self.maintenance.granted(made))
         self.holding[made.subject] = made.id
         self._enlist(made)
+
+    def _answered(self, answer: tuple[str, str] | None) -> None:
+        if answer is not None:
+            request, words = answer
+            self.answers[request] = words
+            if len(self.answers) > ANSWERS_KEPT:
+                del self.answers[next(iter(self.answers))]
 
     def _moved(self, fact: StepEnded | StepHastened | PlanCancelled | PlanClosed) -> None:
         moved = self.plans.get(fact.plan)

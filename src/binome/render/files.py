@@ -9,7 +9,7 @@ import yaml
 
 from binome.estate import Estate
 from binome.estate.model import EtcdService, HaproxyService, HttpService, PostgresqlService
-from binome.render import etcd, haproxy, patroni
+from binome.render import etcd, haproxy, patroni, systemd
 from binome.render.places import (
     ETCD_CLIENT_PORT,
     ETCD_PEER_PORT,
@@ -18,11 +18,6 @@ from binome.render.places import (
     Folders,
     RenderError,
 )
-
-__all__ = ["Folders", "RenderError", "configured", "render"]
-
-configured = (EtcdService, PostgresqlService, HaproxyService)
-"""The kinds of service that have a configuration file."""
 
 
 def render(estate: Estate, server: str, folders: Folders | None = None, *, rejoin: bool = False) -> Mapping[str, str]:
@@ -47,6 +42,8 @@ def render(estate: Estate, server: str, folders: Folders | None = None, *, rejoi
         elif isinstance(options, HaproxyService):
             text = haproxy.configuration(estate, service, server, folders, options)
             files[f"{where}.haproxy.cfg"] = _header(estate, server, "haproxy -f") + text
+    if estate.lookout and server in estate.lookout.on:
+        files[f"{folders.root}/etc/systemd/system/binome.service"] = systemd.unit(estate, server, folders)
     return files
 
 

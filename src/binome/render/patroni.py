@@ -12,13 +12,13 @@ from typing import Any
 from binome.estate import Estate
 from binome.estate.model import EtcdService, PostgresqlService
 from binome.render.places import (
-    ETCD_CLIENT_PORT,
     PATRONI_PORT,
     POSTGRESQL_PORT,
     Folders,
     RenderError,
     address_of,
     endpoint,
+    etcd_endpoints,
 )
 
 
@@ -61,24 +61,14 @@ def configuration(
 
 
 def _agreement(estate: Estate, service: str, server: str, options: PostgresqlService) -> list[str]:
-    """The etcd endpoints of a database, the nearest first: on this server, in its site, elsewhere."""
-    members = [
-        member
-        for needed in options.needs
-        for member in (estate.services[needed].on if needed in estate.services else ())
-        if isinstance(estate.services[needed], EtcdService)
-    ]
-    if not members:
+    """The etcd endpoints of a database, the nearest first."""
+    etcds = [name for name in options.needs if isinstance(estate.services.get(name), EtcdService)]
+    if not etcds:
         raise RenderError(
             f"{service} needs no service of kind etcd, and Patroni cannot work without agreement.  "
             f"Add one, and name it under services.{service}.needs."
         )
-    site = estate.servers[server].site
-    nearest = sorted(members, key=lambda member: (member != server, estate.servers[member].site != site))
-    return [
-        endpoint("127.0.0.1" if member == server else address_of(estate, member), ETCD_CLIENT_PORT)
-        for member in nearest
-    ]
+    return [endpoint for name in etcds for endpoint in etcd_endpoints(estate, name, server)]
 
 
 def _agreed_settings(options: PostgresqlService) -> dict[str, Any]:

@@ -46,3 +46,15 @@ def address_of(estate: Estate, server: str) -> str:
 def endpoint(address: str, port: int) -> str:
     """`address:port`, with the brackets that an IPv6 address needs."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def etcd_endpoints(estate: Estate, service: str, server: str) -> list[str]:
+    """The endpoints of an etcd service as a server should try them: on itself, in its site, elsewhere."""
+    site = estate.servers[server].site
+    members = sorted(
+        estate.services[service].on, key=lambda member: (member != server, estate.servers[member].site != site)
+    )
+    return [
+        endpoint("127.0.0.1" if member == server else address_of(estate, member), ETCD_CLIENT_PORT)
+        for member in members
+    ]

@@ -51,6 +51,7 @@ class Loop:
     state: State = field(default_factory=State)
     _under_way: dict[str, _UnderWay] = field(default_factory=dict)  # by plan
     _outcomes: dict[str, Draft] = field(default_factory=dict)  # what came of commands, not in the journal yet
+    _patience_s: float = IDLE_S  # of the next turn
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
@@ -88,7 +89,9 @@ class Loop:
     async def _awaited(self) -> Sequence[Entry]:
         now_ms = self.clock.now_ms()
         due_ms = self.state.next_due_ms(now_ms)
-        patience_s = IDLE_S if due_ms is None else min(IDLE_S, (due_ms - now_ms) / 1000)
+        patience_s, self._patience_s = self._patience_s, IDLE_S
+        if due_ms is not None:
+            patience_s = min(patience_s, (due_ms - now_ms) / 1000)
         following = asyncio.ensure_future(self.journal.follow(self.state.head.sequence, patience_s))
         news = asyncio.ensure_future(self._news.wait())
         try:
@@ -107,7 +110,7 @@ class Loop:
         except NotLeaderError:
             return False
         except (AppendUnknownError, StoreError):
-            await self.clock.sleep(TRY_AGAIN_S)
+            self._patience_s = TRY_AGAIN_S
             return False
         for draft in drafts:
             self._outcomes.pop(draft.id, None)

@@ -1,0 +1,1 @@
+"""Drivers that act on a server itself."""
