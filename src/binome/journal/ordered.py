@@ -159,6 +159,9 @@ class OrderedJournal:
             if not fresh and not answered:
                 return
             await self._pace()
+            if self._store.head().generation > reign.generation:
+                self._step_down()
+                raise NotLeaderError("our mirror has heard of a newer generation")
             entries = seal(fresh.values(), self._store.head(), reign.generation)
             await self._put(reign, entries, answered)
 
