@@ -91,6 +91,7 @@ class SimulatedDriver:
     agents: Mapping[str, Agent]
     network: Network
     history: History
+    late_s: float = 0.0  # how much longer than the network needs the next command is under way
 
     async def carry_out(self, command: Command) -> Outcome:
         """Gives a command to its agent. Raises TimeoutError where no answer comes."""
@@ -98,7 +99,12 @@ class SimulatedDriver:
         self.history.add(Begun(self.node, command))
         agent = self.agents[command.subject]
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.network.send(self.site, agent.site, lambda: agent.receive(command, answer, self.network, self.site))
+        late_s, self.late_s = self.late_s, 0.0
+
+        def arrive() -> None:
+            agent.receive(command, answer, self.network, self.site)
+
+        self.network.send(self.site, agent.site, lambda: self.history.loop.after(late_s, arrive))
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 return await answer

@@ -4,7 +4,8 @@ Each checker goes through the events of a night in their order and yields what m
 implementation anything; what a plan or a request has come to is told by the oracle.
 
     journal       I13: one chain; nothing acknowledged is lost or altered; mirrors are beginnings of the chain; one id once
-    one decider   a generation has one leader, and rises with every change; nothing is begun in a generation after a newer
+    one decider   who appends leads, by etcd's word; a generation has one leader, and rises with every change; nothing is
+                  begun in a generation after a newer one has decided
     write ahead   nothing is begun, and nothing takes effect, whose plan was not in the agreed journal at that moment
     refusal       I6: nothing takes effect that came to a server after a newer generation, or after a later step, had come
     unknown       I3: nothing is told to be done that was not
@@ -35,6 +36,7 @@ from binome.sim.history import (
     Ended,
     Event,
     History,
+    Leads,
     Mirrored,
     Rebuilt,
     Restarted,
@@ -112,18 +114,22 @@ def journal(events: Timed) -> Told:
 def one_decider(events: Timed) -> Told:
     """Who leads in which generation, as far as it shows."""
     leaders: dict[int, str] = {}
-    newest, known, rebuilt_s = 0, 0, -BELIEF_AFTER_REBUILDING_S
+    newest, known, leader, rebuilt_s = 0, 0, "", -BELIEF_AFTER_REBUILDING_S
     for at_s, event in events:
         claims: list[tuple[int, str]] = []
         match event:
             case Claimed(node, generation):
                 claims = [(generation, node)]
+            case Leads(node):
+                leader = node
             case Agreed(client, entries):
+                if client != leader:
+                    yield at_s, f"{client} appended while {leader or 'nobody'} led"
                 # What was in etcd before it was rebuilt is put back by another than who appended it.
                 claims = [(entry.generation, client) for entry in entries if entry.sequence > known]
                 known = max(known, entries[-1].sequence)
             case Rebuilt():
-                rebuilt_s = at_s
+                rebuilt_s, leader = at_s, ""
             case Begun(node, command) if command.generation < newest:
                 if at_s - rebuilt_s > BELIEF_AFTER_REBUILDING_S:
                     yield at_s, f"{node} began {command.id} in generation {command.generation} after {newest}"

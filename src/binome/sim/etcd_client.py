@@ -48,6 +48,7 @@ class SimulatedEtcd:
     def __init__(self, cluster: Cluster, name: str, site: str) -> None:
         self._cluster, self.name, self._site = cluster, name, site
         self._heard_s: dict[str, float] = {}
+        self.last_words: Callable[[], float] | None = None  # a fault: how much longer the next conditional change takes
         self._order = deque(
             [member.name for member in cluster.members if member.site == site]
             + [member.name for member in cluster.members if member.site != site]
@@ -64,7 +65,11 @@ class SimulatedEtcd:
 
     async def transact(self, compares: Sequence[Compare], actions: Sequence[Put | Delete]) -> Committed:
         """All actions at one revision if all conditions hold."""
-        result = await self._change(lambda state: state.transact(compares, actions))
+        late_s = 0.0
+        if compares and self.last_words is not None:
+            last_words, self.last_words = self.last_words, None
+            late_s = last_words()
+        result = await self._change(lambda state: state.transact(compares, actions), late_s)
         assert isinstance(result, Committed)
         return result
 
@@ -110,13 +115,14 @@ class SimulatedEtcd:
 
     # -- requests
 
-    async def _change(self, work: Callable[[EtcdState], Any]) -> Any:
+    async def _change(self, work: Callable[[EtcdState], Any], late_s: float = 0.0) -> Any:
         """Asks for a change, of one member after the other until one has taken the request."""
         refusal = EtcdError("no member listens", "Unavailable")
         for name in tuple(self._order):
             if not await self._hear(name):
                 continue
-            result = await self._ask(name, lambda member, answer: self._propose(member, work, answer), ANSWER_WITHIN_S)
+            propose = partial(self._propose, work)
+            result = await self._ask(name, propose, ANSWER_WITHIN_S, late_s)
             if isinstance(result, _Silence):
                 raise EtcdUnknownError(f"{name} did not answer")
             if isinstance(result, EtcdError) and result.code == "Unavailable":
@@ -125,7 +131,7 @@ class SimulatedEtcd:
                 return _outcome(result)
         raise refusal
 
-    def _propose(self, member: Member, work: Callable[[EtcdState], Any], answer: Answer) -> None:
+    def _propose(self, work: Callable[[EtcdState], Any], member: Member, answer: Answer) -> None:
         self._cluster.propose(member, Proposal(self.name, work, answer))
 
     async def _hear(self, name: str) -> bool:
@@ -148,7 +154,9 @@ class SimulatedEtcd:
             raise EtcdUnknownError("no member answered")
         raise EtcdError("no member answered", "Unavailable")
 
-    async def _ask(self, name: str, ask: Callable[[Member, Answer], None], within_s: float) -> Any:
+    async def _ask(
+        self, name: str, ask: Callable[[Member, Answer], None], within_s: float, late_s: float = 0.0
+    ) -> Any:
         """One request to one member: what it answered, Refused, or _Silence."""
         current()
         cluster, network = self._cluster, self._cluster.network
@@ -167,7 +175,7 @@ class SimulatedEtcd:
             if epoch == cluster.epoch:
                 cluster.receive(name, lambda member: ask(member, answer), lambda: answer(Refused()))
 
-        network.request(self._site, site, arrive)
+        network.request(self._site, site, partial(network.loop.after, late_s, arrive) if late_s else arrive)
         timer = asyncio.get_running_loop().call_later(within_s, settle, _Silence())
         try:
             result = await future

@@ -166,6 +166,20 @@ def _pause_at(world: World, fault: Fault) -> None:
     _at_a_moment(world, fault, strike)
 
 
+def _last_words(world: World, fault: Fault) -> None:
+    """A lookout stands still just after it asked etcd for a change on conditions, and that is long under way."""
+    node = world.node(fault.target)
+
+    def strike() -> float:
+        if not node.pauses and world.loop.now_s < END_S - fault.for_s:
+            node.set_paused(True)
+            world.loop.after(fault.for_s, node.set_paused, False)
+        return fault.value
+
+    if node.etcd is not None:
+        node.etcd.last_words = strike
+
+
 def _clock_wrong(world: World, fault: Fault) -> End:
     """A lookout's idea of the time of day is wrong by so many milliseconds."""
     clock = world.node(fault.target).clock
@@ -304,6 +318,11 @@ def _agent_replies(world: World, fault: Fault) -> End:
     return end
 
 
+def _late_command(world: World, fault: Fault) -> None:
+    """The next command that a lookout gives is under way for so many seconds, long after it was given up."""
+    world.node(fault.target).driver.late_s = fault.value
+
+
 def _agent_fails(world: World, fault: Fault) -> End:
     """An agent cannot do a share of what it is told to."""
     agent = world.agents[fault.target]
@@ -335,6 +354,7 @@ KINDS: dict[str, Kind] = {
     "pause": Kind(_pause, "nodes", 5, (0.5, 12)),
     "crash at moment": Kind(_crash_at, "any", 5, (0.1, 8), (0, 1, 2, 3, 4)),
     "pause at moment": Kind(_pause_at, "any", 5, (2, 12), (0, 1, 2, 3, 4)),
+    "last words": Kind(_last_words, "nodes", 6, (1, 10), (0.5, 2.0, 2.8, 3.2, 4.0, 6.0)),
     "clock wrong": Kind(_clock_wrong, "nodes", 3, (5, 30), (-20_000, -1500, 1500, 20_000)),
     "clock rate": Kind(_clock_rate, "nodes", 3, (5, 40), (0.9, 0.98, 1.02, 1.1)),
     "disk full": Kind(_disk_full, "nodes", 3, (1, 12)),
@@ -351,6 +371,7 @@ KINDS: dict[str, Kind] = {
     "agent down": Kind(_agent_down, "servers", 4, (0.2, 10)),
     "agent slow": Kind(_agent_slow, "servers", 3, (3, 20), (0.5, 1.5, 3.0)),
     "agent replies": Kind(_agent_replies, "servers", 3, (3, 20), (0.3, 0.9)),
+    "late command": Kind(_late_command, "nodes", 5, (0, 0), (1.0, 3.0, 6.0, 10.0)),
     "agent fails": Kind(_agent_fails, "servers", 2, (3, 20), (0.5,)),
 }
 

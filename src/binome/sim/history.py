@@ -24,6 +24,12 @@ class Agreed(NamedTuple):
     entries: tuple[Entry, ...]
 
 
+class Leads(NamedTuple):
+    """Etcd says that this lookout leads; nobody, where it is empty. The leader's key has been put, or is gone."""
+
+    node: str
+
+
 class Mirrored(NamedTuple):
     """These entries are durable in a lookout's mirror."""
 
@@ -106,6 +112,7 @@ class Ended(NamedTuple):
 
 Event = (
     Agreed
+    | Leads
     | Mirrored
     | Restarted
     | Claimed

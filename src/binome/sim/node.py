@@ -8,15 +8,16 @@ second, as systemd does, and noted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from random import Random
 from typing import NoReturn
 
 from binome.core.entry import Draft, Entry
 from binome.estate import Estate
 from binome.journal.ordered import OrderedJournal
-from binome.ports import Driver, Journal, StoreError
+from binome.ports import Journal, StoreError
 from binome.runtime.loop import Loop
+from binome.sim.agent import SimulatedDriver
 from binome.sim.disk import File, SimulatedStore
 from binome.sim.etcd import Cluster
 from binome.sim.etcd_client import SimulatedEtcd
@@ -67,12 +68,12 @@ class Node:
         estate: Estate,
         cluster: Cluster,
         history: History,
-        drivers: Mapping[str, Driver],
+        driver: SimulatedDriver,
         chance: Random,
     ) -> None:
         self.name, self.site = name, site
         self._members, self._estate, self._cluster = members, estate, cluster
-        self._history, self._drivers = history, drivers
+        self._history, self.driver = history, driver
         self.loop = history.loop
         self.clock = Clock(self.loop)
         self.file = File(chance)
@@ -81,6 +82,7 @@ class Node:
         self.process: Process | None = None
         self.journal: OrderedJournal | None = None
         self.store: SimulatedStore | None = None
+        self.etcd: SimulatedEtcd | None = None
         self.start()
 
     # -- its life
@@ -99,11 +101,11 @@ class Node:
         self.loop.spawn(process, self._live(process, store))
 
     async def _live(self, process: Process, store: SimulatedStore) -> None:
-        etcd = SimulatedEtcd(self._cluster, self.name, self.site)
+        etcd = self.etcd = SimulatedEtcd(self._cluster, self.name, self.site)
         journal = OrderedJournal("sim", self.name, self._members, etcd=etcd, store=store, clock=self.clock)
         self.journal, self.store = journal, store
         observed = ObservedJournal(self.name, journal, self._history)
-        loop = Loop(self.name, self._estate, observed, self._drivers, self.clock)
+        loop = Loop(self.name, self._estate, observed, {"maintenance": self.driver}, self.clock)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(journal.run())

@@ -19,7 +19,7 @@ from binome.ports import Change
 from binome.sim.agent import Agent, SimulatedDriver
 from binome.sim.etcd import Cluster
 from binome.sim.faults import BEGIN_S, END_S, Fault, Targets, plant
-from binome.sim.history import Agreed, Ended, History, Rebuilt
+from binome.sim.history import Agreed, Ended, History, Leads, Rebuilt
 from binome.sim.loop import SpinningError
 from binome.sim.network import Link, Network
 from binome.sim.node import Node
@@ -84,7 +84,7 @@ class World:
                 estate=estate,
                 cluster=self.cluster,
                 history=self.history,
-                drivers={"maintenance": SimulatedDriver(name, site, self.agents, self.network, self.history)},
+                driver=SimulatedDriver(name, site, self.agents, self.network, self.history),
                 chance=chance(f"disk/{name}"),
             )
             for name, site in zip(shape.nodes, shape.sites, strict=True)
@@ -104,6 +104,8 @@ class World:
 
     def _committed(self, client: str, changes: Sequence[Change]) -> None:
         for change in changes:
+            if change.key.endswith("/leader"):
+                self.history.add(Leads(client if change.value is not None else ""))
             if change.value is not None and change.value[:2] == b"[{":
                 entries = tuple(decode(change.value))
                 self.history.add(Agreed(client, entries))

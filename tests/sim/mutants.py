@@ -1,0 +1,205 @@
+"""Mutants: mistakes that somebody could make, each a patch of the production code's text.
+
+A patch replaces one piece of one function, which is compiled anew in its own module. The checkers know nothing of it.
+`within` says in how many nights, of the seeds from 1 on, an invariant must have been seen broken.
+"""
+
+from __future__ import annotations
+
+import __future__
+
+import inspect
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from binome.core.acceptance import Accepted
+from binome.journal.ordered import OrderedJournal
+from binome.runtime.loop import Loop
+
+
+class Mutant(NamedTuple):
+    """A mistake: in which function, what is replaced by what, and how soon it must be found."""
+
+    what: str
+    function: Callable[..., Any]
+    old: str
+    new: str
+    within: int
+
+
+MUTANTS = [
+    Mutant(
+        "append without comparing the leader",
+        OrderedJournal._put,
+        'Compare(f"{self._root}leader", "mod_revision", reign.key_revision),',
+        "",
+        250,
+    ),
+    Mutant(
+        "append without comparing leader and head",
+        OrderedJournal._put,
+        "self._etcd.transact(compares, actions)",
+        "self._etcd.transact((), actions)",
+        100,
+    ),
+    Mutant(
+        "acknowledge before durable",
+        OrderedJournal.append,
+        "await self._put(reign, entries, answered)",
+        "asyncio.ensure_future(self._put(reign, entries, answered))",
+        5,
+    ),
+    Mutant(
+        "a person's request acknowledged before durable",
+        OrderedJournal.submit,
+        'await self._etcd.transact((), [Put(f"{self._root}request/{draft.id}", value)])',
+        'asyncio.ensure_future(self._etcd.transact((), [Put(f"{self._root}request/{draft.id}", value)]))',
+        50,
+    ),
+    Mutant(
+        "mirrored before agreed",
+        OrderedJournal._put,
+        "        if entries:\n            actions +=",
+        "        if entries:\n            self._mirror(entries)\n            actions +=",
+        5,
+    ),
+    Mutant(
+        "an old generation accepted",
+        Accepted.with_command,
+        "if command.generation < self.generation:",
+        "if False:",
+        250,
+    ),
+    Mutant(
+        "an overtaken step accepted",
+        Accepted.with_command,
+        "if position < self.positions.get(command.plan, position):",
+        "if False:",
+        250,
+    ),
+    Mutant(
+        "a step executed before its plan is durable",
+        Loop.turn,
+        "        if drafts and",
+        "        for made in (draft.fact for draft in decision.record if type(draft.fact).__name__ == 'PlanMade'):\n"
+        "            first = Command(f'{made.plan}/0', made.plan, 0, False, made.steps[0].verb, '', made.subject, {},\n"
+        "                            generation)\n"
+        "            asyncio.ensure_future(self._driven(first))\n"
+        "        if drafts and",
+        5,
+    ),
+    Mutant(
+        "a lost reply of an agent taken for success",
+        Loop._driven,
+        'return Outcome("unknown", f"{type(error).__name__}: {error}")',
+        'return Outcome("done")',
+        20,
+    ),
+    Mutant(
+        "a lost reply of etcd taken for success",
+        OrderedJournal._put,
+        "            self._in_doubt = True\n            raise AppendUnknownError(str(error)) from None",
+        "            return",
+        50,
+    ),
+    Mutant(
+        "a plan not resumed after a crash",
+        Loop.run,
+        "            while True:",
+        "            await self._fold()\n"
+        "            self.state.ready.clear(), self.state.waiting.clear()\n"
+        "            while True:",
+        150,
+    ),
+    Mutant(
+        "the lease believed after a pause",
+        OrderedJournal._believed,
+        "return self._clock.monotonic_s() < reign.believed_until_s",
+        "return True",
+        100,
+    ),
+    Mutant(
+        "a watch that skips a revision",
+        OrderedJournal._follow_etcd,
+        "revision + 1",
+        "revision + 2",
+        250,
+    ),
+    Mutant(
+        "the generation not raised",
+        OrderedJournal._take_lead,
+        "generation = 1 + max(",
+        "generation = max(1, ",
+        20,
+    ),
+    Mutant(
+        "an id not looked for",
+        OrderedJournal.append,
+        "if not self._store.has(draft.id)",
+        "if True",
+        50,
+    ),
+    Mutant(
+        "requests removed that were not recorded",
+        OrderedJournal.append,
+        "answered = [draft.id for draft in drafts if draft.id in self._requests]",
+        "answered = list(self._requests)",
+        250,
+    ),
+    # Mistakes that were there, until the simulation showed them.
+    Mutant(
+        "begun after the belief has ended",
+        Loop._carry_out,
+        "if self.journal.generation != command.generation:",
+        "if False:",
+        100,
+    ),
+    Mutant(
+        "a newer generation in the mirror ends the journal",
+        OrderedJournal.append,
+        "if self._store.head().generation > reign.generation:",
+        "if False:",
+        250,
+    ),
+    Mutant(
+        "the generation announced only once",
+        OrderedJournal._campaign,
+        "            await self._announce(reign)\n",
+        "",
+        250,
+    ),
+]
+
+
+@contextmanager
+def applied(mutant: Mutant) -> Iterator[None]:
+    """The production code with this mistake in it."""
+    module = sys.modules[mutant.function.__module__]
+    owner = getattr(module, mutant.function.__qualname__.split(".")[0])
+    name = mutant.function.__name__
+    source = textwrap.dedent(inspect.getsource(mutant.function))
+    old, new = textwrap.dedent(mutant.old), mutant.new
+    if "\n" in mutant.old or mutant.old.startswith(" "):
+        old, new = _shifted(mutant.old), _shifted(mutant.new)
+    assert source.count(old) == 1, f"{mutant.what}: the text is there {source.count(old)} times"
+    code = compile(
+        source.replace(old, new),
+        f"<{mutant.what}>",
+        "exec",
+        flags=__future__.annotations.compiler_flag,
+    )
+    scope: dict[str, Any] = {}
+    exec(code, vars(module), scope)
+    setattr(owner, name, scope[name])
+    try:
+        yield
+    finally:
+        setattr(owner, name, mutant.function)
+
+
+def _shifted(text: str) -> str:
+    """Lines as they stand in a method, moved to the left as the method is."""
+    return "\n".join(line.removeprefix("    ") for line in text.split("\n"))
