@@ -5,7 +5,6 @@ A patch replaces one piece of one function, which is compiled anew in its own mo
 """
 
 from __future__ import annotations
-
 import __future__
 
 import inspect

@@ -384,7 +384,7 @@ class OrderedJournal:
             self._step_down()
 
     async def _announce(self, reign: _Reign) -> None:
-        """Puts our generation into the journal, unless it is there: until a majority has mirrored it, nobody decides."""
+        """Puts our generation into the journal, unless it is there: nobody decides before a majority has it."""
         if self._reign is reign and self._store.head().generation < reign.generation:
             taken = Draft(f"leadership/{reign.generation}", self._clock.now_ms(), self.name, LeadershipTaken(self.name))
             with suppress(NotLeaderError, AppendUnknownError):  # then it is tried again with the next renewal

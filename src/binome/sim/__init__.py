@@ -1,4 +1,4 @@
-"""A world in virtual time that the production code runs in, unchanged: seeds, faults, and checkers that look from outside.
+"""A world in virtual time that the production code runs in, unchanged. Faults are data; checkers look from outside.
 
     seed ─► schedule of faults ─► world: lookouts, links, disks, etcd, agents, people ─► history ─► checkers
                  ▲                                                                                     │

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from binome.core.acceptance import Accepted
@@ -30,7 +30,7 @@ class Agent:
     site: str
     history: History
     chance: Random
-    accepted: Accepted = Accepted()
+    accepted: Accepted = field(default_factory=Accepted)
     held_by: str = ""  # the plan that holds the server
     downs: int = 0
     slow_s: float = 0.0
@@ -104,7 +104,10 @@ class SimulatedDriver:
         def arrive() -> None:
             agent.receive(command, answer, self.network, self.site)
 
-        self.network.send(self.site, agent.site, lambda: self.history.loop.after(late_s, arrive))
+        def travel() -> None:
+            self.history.loop.after(late_s, arrive)
+
+        self.network.send(self.site, agent.site, travel)
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 return await answer

@@ -3,11 +3,13 @@
 Each checker goes through the events of a night in their order and yields what must not have been. None asks the
 implementation anything; what a plan or a request has come to is told by the oracle.
 
-    journal       I13: one chain; nothing acknowledged is lost or altered; mirrors are beginnings of the chain; one id once
-    one decider   who appends leads, by etcd's word; a generation has one leader, and rises with every change; nothing is
-                  begun in a generation after a newer one has decided
+    chain         I13: one chain, one id once
+    mirrors       I13: every mirror is a beginning of the chain, and loses nothing
+    acknowledged  I13: nothing acknowledged is lost or altered
+    one decider   who appends leads, by etcd's word; a generation has one leader, and rises with each; nothing is begun
+                  in a generation after a newer one
     write ahead   nothing is begun, and nothing takes effect, whose plan was not in the agreed journal at that moment
-    refusal       I6: nothing takes effect that came to a server after a newer generation, or after a later step, had come
+    refusal       I6: nothing takes effect that came to a server after a newer generation or a later step
     unknown       I3: nothing is told to be done that was not
     subjects      one plan a subject: nobody takes hold of what another holds
     plans         I14: every plan ends or needs a person, and what it held is free
@@ -63,52 +65,70 @@ Timed = list[tuple[float, Event]]
 Told = Iterator[tuple[float, str]]
 
 
-def journal(events: Timed) -> Told:
-    """I13."""
-    chain: list[Entry] = []
+def chain(events: Timed) -> Told:
+    """I13, in etcd: one chain, and nothing in it twice."""
+    entries: list[Entry] = []
     ids: set[str] = set()
-    asked: dict[str, bytes] = {}
-    acknowledged: dict[str, float] = {}
-    mirrored: dict[str, int] = {}
+    for at_s, event in events:
+        if not isinstance(event, Agreed):
+            continue
+        for entry in event.entries:
+            if entry.sequence <= len(entries):
+                if entry.hash != entries[entry.sequence - 1].hash:
+                    yield at_s, f"{event.client} put another entry {entry.sequence} into etcd than there was"
+                continue
+            reason = follows(entry, entries[-1].head if entries else EMPTY)
+            if reason is not None:
+                yield at_s, f"{event.client} put entry {entry.sequence} into etcd, which is {reason}"
+            if entry.id in ids:
+                yield at_s, f"{entry.id} is in the journal twice"
+            entries.append(entry)
+            ids.add(entry.id)
+
+
+def mirrors(events: Timed) -> Told:
+    """I13, on the disks: every mirror is a beginning of the chain, and loses nothing that was durable."""
+    hashes: list[str] = []
+    durable: dict[str, int] = {}
     for at_s, event in events:
         match event:
-            case Agreed(client, entries):
-                for entry in entries:
-                    if entry.sequence <= len(chain):
-                        if entry.hash != chain[entry.sequence - 1].hash:
-                            yield at_s, f"{client} put another entry {entry.sequence} into etcd than there was"
-                        continue
-                    reason = follows(entry, chain[-1].head if chain else EMPTY)
-                    if reason is not None:
-                        yield at_s, f"{client} put entry {entry.sequence} into etcd, which is {reason}"
-                    if entry.id in ids:
-                        yield at_s, f"{entry.id} is in the journal twice"
-                    chain.append(entry)
-                    ids.add(entry.id)
+            case Agreed(_, entries):
+                hashes += [entry.hash for entry in entries if entry.sequence > len(hashes)]
             case Mirrored(node, entries):
                 for entry in entries:
-                    if entry.sequence > len(chain) or chain[entry.sequence - 1].hash != entry.hash:
+                    if hashes[entry.sequence - 1 : entry.sequence] != [entry.hash]:
                         yield at_s, f"{node} mirrored an entry {entry.sequence} that was not agreed upon"
-                mirrored[node] = entries[-1].sequence
+                durable[node] = entries[-1].sequence
             case Restarted(node, sequence):
-                if sequence < mirrored.get(node, 0):
-                    yield at_s, f"{node} found {sequence} entries in its mirror, of {mirrored[node]}"
+                if sequence < durable.get(node, 0):
+                    yield at_s, f"{node} found {sequence} entries in its mirror, of {durable[node]}"
+            case Ended(_, held, _):
+                for node, entries in held.items():
+                    if [entry.hash for entry in entries] != hashes[: len(entries)]:
+                        yield at_s, f"the mirror of {node} is no beginning of the agreed journal"
+
+
+def acknowledged(events: Timed) -> Told:
+    """I13, for whoever was told: what was acknowledged is in the agreed journal, and says what was asked."""
+    said: dict[str, bytes] = {}
+    asked: dict[str, bytes] = {}
+    promised: list[str] = []
+    for at_s, event in events:
+        match event:
+            case Agreed(_, entries):
+                said |= {entry.id: bytes(entry.fact) for entry in entries}
             case Appended(node, names):
                 for name in names:
-                    if name not in ids:
+                    if name not in said:
                         yield at_s, f"{node} was told that {name} is durable, and it is not in the agreed journal"
             case Asked(draft):
                 asked[draft.id] = msgspec.json.encode(draft.fact)
             case Acknowledged(name):
-                acknowledged[name] = at_s
-            case Ended(_, mirrors, _):
-                said = {entry.id: bytes(entry.fact) for entry in chain}
-                for name in acknowledged:
+                promised.append(name)
+            case Ended():
+                for name in promised:
                     if said.get(name) != asked[name]:
                         yield at_s, f"{name} was acknowledged and is {'altered' if name in said else 'lost'}"
-                for node, entries in mirrors.items():
-                    if [entry.hash for entry in entries] != [entry.hash for entry in chain[: len(entries)]]:
-                        yield at_s, f"the mirror of {node} is no beginning of the agreed journal"
 
 
 def one_decider(events: Timed) -> Told:
@@ -194,9 +214,9 @@ def unknown(events: Timed) -> Told:
             case Agreed(_, entries):
                 for entry in entries:
                     fact = msgspec.json.decode(entry.fact)
-                    if fact["kind"] == "step-ended" and fact["result"] == "done":
-                        if (fact["plan"], fact["step"], fact["undoing"]) not in effects:
-                            yield at_s, f"{entry.id} tells that it is done, and it is not"
+                    done = fact["kind"] == "step-ended" and fact["result"] == "done"
+                    if done and (fact["plan"], fact["step"], fact["undoing"]) not in effects:
+                        yield at_s, f"{entry.id} tells that it is done, and it is not"
 
 
 def subjects(events: Timed) -> Told:
@@ -245,7 +265,9 @@ def survival(events: Timed) -> Told:
 
 
 INVARIANTS: dict[str, Callable[[Timed], Told]] = {
-    "I13 journal": journal,
+    "I13 chain": chain,
+    "I13 mirrors": mirrors,
+    "I13 acknowledged": acknowledged,
     "one decider": one_decider,
     "write ahead": write_ahead,
     "I6 refusal": refusal,

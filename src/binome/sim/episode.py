@@ -28,7 +28,7 @@ class Episode(msgspec.Struct, frozen=True):
 
 
 def play(seed: str, faults: Sequence[Fault] | None = None, *, twice: bool = True) -> Episode:
-    """Lives through a night, of the seed's own schedule or another. Nights that differ when repeated are a violation."""
+    """Lives through a night, of the seed's own schedule or another; one that passes in two ways is a violation."""
     chosen = tuple(schedule(seed, Shape(seed).targets) if faults is None else faults)
     history = night(seed, chosen)
     violations = check(history)

@@ -25,7 +25,7 @@ from binome.sim.etcd_state import EtcdState
 from binome.sim.network import Network
 
 TICK_S = 0.25
-ELECTION_S = (1.0, 2.0)
+ELECTION_S = (0.5, 1.5)
 
 Answer = Callable[[Any], None]
 """Takes what came of a request: its result, or the error that it ended with."""
@@ -58,13 +58,14 @@ class Stream:
 
 @dataclass(slots=True)
 class Member:
-    """One member. `downs` and `pauses` count the faults that hold it; `rate` is its clock's."""
+    """One member. `downs`, `pauses` and `deaf` count the faults that hold it; `rate` is its clock's."""
 
     name: str
     site: str
     applied: int = 1
     downs: int = 0
     pauses: int = 0
+    deaf: int = 0  # it takes part, but hears and answers no client
     rate: float = 1.0
     streams: list[Stream] = field(default_factory=list)
     waiting: list[Callable[[], None]] = field(default_factory=list)  # what arrived while it was paused
@@ -92,6 +93,7 @@ class Cluster:
         self.leader: Member | None = None
         self.epoch = 0  # counts the times that the data began anew
         self.lost_replies = 0.0
+        self._loses_next = False
         self._term = 0
         self._queue: list[Proposal] = []
         self._deadlines: dict[int, float] = {}  # lease → seconds of the leader's life that are left
@@ -128,7 +130,7 @@ class Cluster:
         self._patience_s = self._chance.uniform(*ELECTION_S)
         self._unwell_since_s = self.loop.now_s
         if not candidates:
-            self.leader = self.leader if self.leader is not None and not self.leader.downs else None
+            self.leader = None  # it steps down, and keeps what it was asked for in its log
             return
         self._term += 1
         self.leader = self._chance.choice(candidates)
@@ -209,6 +211,8 @@ class Cluster:
         member = self.member(name)
         if member.downs:
             refuse()
+        elif member.deaf:
+            return
         elif member.pauses:
             member.waiting.append(lambda: handle(member))
         else:
@@ -245,8 +249,11 @@ class Cluster:
         """The member of that name."""
         return next(member for member in self.members if member.name == name)
 
-    def loses_reply(self) -> bool:
+    def loses_reply(self, *, of_a_change: bool) -> bool:
         """Whether the answer that is about to be sent gets lost."""
+        if self._loses_next and of_a_change:
+            self._loses_next = False
+            return True
         return bool(self.lost_replies) and self._chance.random() < self.lost_replies
 
     # -- watches
@@ -297,9 +304,25 @@ class Cluster:
             member.waiting.clear()
             self.break_streams(member)
 
+    def set_deaf(self, member: Member, deaf: bool) -> None:
+        """The member hears no client any more, or does again."""
+        member.deaf += 1 if deaf else -1
+        self._silence_streams(member)
+
+    def _silence_streams(self, member: Member) -> None:
+        for stream in member.streams:
+            self.break_stream(stream)
+        member.streams.clear()
+
+    def lose_next_reply(self) -> None:
+        """The next change is carried out, and its answer lost."""
+        self._loses_next = True
+
     def set_paused(self, member: Member, paused: bool) -> None:
         """Stops a member, or lets it go on with what has arrived meanwhile."""
         member.pauses += 1 if paused else -1
+        if paused:
+            self._silence_streams(member)
         if not member.pauses and not member.downs:
             waiting, member.waiting = member.waiting, []
             for handle in waiting:
@@ -314,6 +337,10 @@ class Cluster:
     def move_leader(self) -> None:
         """The cluster chooses another leader, for whatever reason."""
         self._elect([member for member in self.members if member is not self.leader and self._reaches(member)])
+
+    def disarm(self) -> None:
+        """An operator has seen to the space."""
+        self.state.alarmed = False
 
     def rebuild(self) -> None:
         """All data is gone, and the cluster begins again from nothing: revisions and leases count anew."""

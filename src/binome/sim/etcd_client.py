@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from binome.ports import (
     Change,
@@ -33,6 +33,8 @@ ANSWER_WITHIN_S = 3.0
 """How long the client waits for the answer to a change."""
 PATIENCE_S = 0.5
 """How long it waits for the answer to a harmless question, before it asks the next member."""
+AVOID_S = 10.0
+"""For so long a member that did not answer is asked last."""
 FRESH_S = 1.0
 """A member that was heard from this long ago is believed to live."""
 TRY_AGAIN_S = 0.3
@@ -49,10 +51,8 @@ class SimulatedEtcd:
         self._cluster, self.name, self._site = cluster, name, site
         self._heard_s: dict[str, float] = {}
         self.last_words: Callable[[], float] | None = None  # a fault: how much longer the next conditional change takes
-        self._order = deque(
-            [member.name for member in cluster.members if member.site == site]
-            + [member.name for member in cluster.members if member.site != site]
-        )
+        self._avoided_until_s: dict[str, float] = {}
+        self._members = [member.name for member in sorted(cluster.members, key=lambda member: member.site != site)]
 
     # -- ports.Etcd
 
@@ -60,8 +60,7 @@ class SimulatedEtcd:
         """One key, or all that begin with it."""
         work = partial(EtcdState.range, key=key, prefix=prefix, limit=limit, revision=revision)
         result = await self._read(lambda member, answer: self._cluster.read(member, work, answer))
-        assert isinstance(result, Range)
-        return result
+        return cast(Range, result)
 
     async def transact(self, compares: Sequence[Compare], actions: Sequence[Put | Delete]) -> Committed:
         """All actions at one revision if all conditions hold."""
@@ -70,8 +69,7 @@ class SimulatedEtcd:
             last_words, self.last_words = self.last_words, None
             late_s = last_words()
         result = await self._change(lambda state: state.transact(compares, actions), late_s)
-        assert isinstance(result, Committed)
-        return result
+        return cast(Committed, result)
 
     async def grant(self, ttl_s: int) -> int:
         """A new lease's id."""
@@ -89,14 +87,13 @@ class SimulatedEtcd:
         await self._change(lambda state: state.revoke(lease))
 
     async def compact(self, revision: int) -> None:
-        """Forgets what is older."""
-        await self._change(lambda state: state.compact(revision))
+        """Forgets what is older; what somebody else has forgotten already is no error."""
+        await self._change(lambda state: None if revision <= state.compacted else state.compact(revision))
 
     async def status(self) -> EtcdStatus:
         """What the first member that answers says of itself."""
         result = await self._read(self._tell_status)
-        assert isinstance(result, EtcdStatus)
-        return result
+        return cast(EtcdStatus, result)
 
     def _tell_status(self, member: Member, answer: Answer) -> None:
         leader = self._cluster.leader
@@ -107,10 +104,10 @@ class SimulatedEtcd:
         """Changes in order, each revision whole; resumes at another member where one falls silent."""
         next_revision = from_revision
         while True:
-            async for revision, changes in self._stream(prefix, next_revision):
-                yield changes
-                next_revision = revision + 1
-            self._order.rotate(-1)
+            for name in self._in_order():
+                async for revision, changes in self._stream(name, prefix, next_revision):
+                    yield changes
+                    next_revision = revision + 1
             await asyncio.sleep(TRY_AGAIN_S)
 
     # -- requests
@@ -118,7 +115,7 @@ class SimulatedEtcd:
     async def _change(self, work: Callable[[EtcdState], Any], late_s: float = 0.0) -> Any:
         """Asks for a change, of one member after the other until one has taken the request."""
         refusal = EtcdError("no member listens", "Unavailable")
-        for name in tuple(self._order):
+        for name in self._in_order():
             if not await self._hear(name):
                 continue
             propose = partial(self._propose, work)
@@ -144,8 +141,10 @@ class SimulatedEtcd:
     async def _read(self, ask: Callable[[Member, Answer], None], *, renewing: bool = False) -> Any:
         """Asks without harm: of the next member, where one does not answer."""
         silent = False
-        for name in tuple(self._order):
-            result = await self._ask(name, ask, ANSWER_WITHIN_S if renewing else PATIENCE_S)
+        *front, last = self._in_order()
+        for name in (*front, last):
+            patient = renewing or name == last
+            result = await self._ask(name, ask, ANSWER_WITHIN_S if patient else PATIENCE_S)
             if isinstance(result, _Silence):
                 silent = True
             elif not isinstance(result, Refused) and getattr(result, "code", "") != "Unavailable":
@@ -155,9 +154,9 @@ class SimulatedEtcd:
         raise EtcdError("no member answered", "Unavailable")
 
     async def _ask(
-        self, name: str, ask: Callable[[Member, Answer], None], within_s: float, late_s: float = 0.0
+        self, name: str, ask: Callable[[Member, Answer], None], within_s: float, late_s: float | None = None
     ) -> Any:
-        """One request to one member: what it answered, Refused, or _Silence."""
+        """One request to one member: what it answered, Refused, or _Silence. `late_s` is given for changes."""
         current()
         cluster, network = self._cluster, self._cluster.network
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -168,24 +167,38 @@ class SimulatedEtcd:
                 future.set_result(result)
 
         def answer(result: Any) -> None:
-            if not cluster.loses_reply():
+            if not cluster.loses_reply(of_a_change=late_s is not None):
                 network.request(site, self._site, lambda: settle(result))
 
         def arrive() -> None:
             if epoch == cluster.epoch:
                 cluster.receive(name, lambda member: ask(member, answer), lambda: answer(Refused()))
 
-        network.request(self._site, site, partial(network.loop.after, late_s, arrive) if late_s else arrive)
+        def travel() -> None:
+            network.loop.after(late_s or 0.0, arrive)
+
+        network.request(self._site, site, travel if late_s else arrive)
         timer = asyncio.get_running_loop().call_later(within_s, settle, _Silence())
         try:
             result = await future
         finally:
             timer.cancel()
-        if not isinstance(result, (_Silence, Refused)):
+        if isinstance(result, _Silence):
+            self._avoid(name)
+        elif not isinstance(result, Refused):
             self._heard_s[name] = asyncio.get_running_loop().time()
+            self._avoided_until_s.pop(name, None)
         return result
 
-    async def _stream(self, prefix: str, from_revision: int) -> AsyncIterator[tuple[int, Sequence[Change]]]:
+    def _in_order(self) -> list[str]:
+        """The members, the nearest first, those that did not answer lately last."""
+        now_s = asyncio.get_running_loop().time()
+        return sorted(self._members, key=lambda name: self._avoided_until_s.get(name, 0.0) > now_s)
+
+    def _avoid(self, name: str) -> None:
+        self._avoided_until_s[name] = asyncio.get_running_loop().time() + AVOID_S
+
+    async def _stream(self, name: str, prefix: str, from_revision: int) -> AsyncIterator[tuple[int, Sequence[Change]]]:
         """What one member sends, until it falls silent. Raises CompactedError."""
         arrived: deque[Any] = deque()
         news = asyncio.Event()
@@ -195,7 +208,7 @@ class SimulatedEtcd:
             news.set()
 
         stream = Stream(self._site, prefix, from_revision, deliver)
-        opened = await self._ask(self._order[0], partial(self._open, stream), PATIENCE_S)
+        opened = await self._ask(name, partial(self._open, stream), PATIENCE_S)
         if opened is not True:
             stream.open = False
             if isinstance(opened, CompactedError):
@@ -208,6 +221,7 @@ class SimulatedEtcd:
                 while arrived:
                     what = arrived.popleft()
                     if what is None:
+                        self._avoid(name)
                         return
                     if isinstance(what, CompactedError):
                         raise what

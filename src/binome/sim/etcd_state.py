@@ -170,10 +170,6 @@ class EtcdState:
         self.history = {at: changes for at, changes in self.history.items() if at >= revision}
         self.size_bytes = sum(_size_bytes(name, one) for name, versions in self.keys.items() for one in versions)
 
-    def disarm(self) -> None:
-        """An operator has seen to the space."""
-        self.alarmed = False
-
 
 def _size_bytes(name: str, version: Version) -> int:
     return len(name) + len(version.value or b"") + OVERHEAD_BYTES

@@ -273,7 +273,7 @@ def _etcd_compact(world: World, _fault: Fault) -> None:
 def _etcd_quota(world: World, _fault: Fault) -> End:
     """Etcd is over its quota until somebody sees to it."""
     world.cluster.state.alarmed = True
-    return lambda: world.cluster.state.disarm()
+    return world.cluster.disarm
 
 
 def _etcd_watches(world: World, fault: Fault) -> None:

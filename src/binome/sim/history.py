@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from binome.core.entry import Draft, Entry
 from binome.core.plan import Command
-from binome.sim.loop import SimulationLoop
+from binome.sim.loop import new_loop
 
 
 class Agreed(NamedTuple):
@@ -135,7 +135,7 @@ class History:
         self.events: list[tuple[float, Event]] = []
         self.seen: Counter[str] = Counter()  # situations that came up
         self.watchers: list[Callable[[Event], None]] = []  # faults that wait for their moment
-        self.loop = SimulationLoop(self._ran)
+        self.loop = new_loop(self._ran)
         self._hash = sha256()
 
     def add(self, event: Event) -> None:

@@ -156,19 +156,21 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         owner = OWNER.get()
         return self.now_s if owner is None else owner.local_s(self.now_s)
 
-    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
         handle = _Soon(callback, args, self, context or copy_context())
         handle.owner = OWNER.get() if context is None else context.get(OWNER)
         if not self._closed:
             self._ready.append(handle)
         return handle
 
-    def call_later(
+    def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         return self.call_at(self.time() + delay, callback, *args, context=context)
 
-    def call_at(
+    def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         owner = OWNER.get() if context is None else context.get(OWNER)
@@ -177,7 +179,12 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         return self._timer(max(world_s, self.now_s), callback, args, context or copy_context(), owner)
 
     def _timer(
-        self, when_s: float, callback: Callable[..., object], args: tuple[Any, ...], context: Context, owner: Owner | None
+        self,
+        when_s: float,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        context: Context,
+        owner: Owner | None,
     ) -> asyncio.TimerHandle:
         timer = _Timer(when_s, callback, args, self, context)
         timer.owner = owner
@@ -192,9 +199,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)
 
-    def create_task(
-        self, coro: Any, *, name: str | None = None, context: Context | None = None
-    ) -> asyncio.Task[Any]:
+    def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name or "", context=context)
         if len(self._tasks) > 512:
             self._tasks = [one for one in self._tasks if not one.done()]
@@ -217,3 +222,8 @@ class SimulationLoop(asyncio.AbstractEventLoop):
 
     def is_closed(self) -> bool:
         return self._closed
+
+
+def new_loop(ran: Callable[[float, str], None] = lambda _now_s, _name: None) -> SimulationLoop:
+    """A loop at the beginning of time. What it leaves out of asyncio's loop would need a world outside."""
+    return SimulationLoop(ran)  # type: ignore[abstract]
