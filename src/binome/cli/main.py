@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
 from binome.cli import demo, estate, lab, render
-from binome.cli.exits import Exit
 
 app = typer.Typer(
     help="Keeps a platform up when a data centre is lost, and proves every day that it would.",
@@ -20,11 +17,3 @@ app.add_typer(estate.app, name="estate")
 app.add_typer(lab.app, name="lab")
 app.command()(render.render)
 app.command()(demo.demo)
-
-
-def main() -> None:
-    """Runs the command line; Ctrl-C ends it with 130."""
-    try:
-        app()
-    except KeyboardInterrupt:
-        sys.exit(Exit.INTERRUPTED)

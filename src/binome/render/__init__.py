@@ -5,6 +5,7 @@ the only difference is the root that the paths start at. Passwords are never in 
 its environment (`PATRONI_REPLICATION_PASSWORD`, `PATRONI_REWIND_PASSWORD`).
 """
 
-from binome.render.files import Folders, RenderError, configured, render
+from binome.render.files import render
+from binome.render.places import Folders, RenderError
 
-__all__ = ["Folders", "RenderError", "configured", "render"]
+__all__ = ["Folders", "RenderError", "render"]

@@ -19,11 +19,6 @@ from binome.render.places import (
     RenderError,
 )
 
-__all__ = ["Folders", "RenderError", "configured", "render"]
-
-configured = (EtcdService, PostgresqlService, HaproxyService)
-"""The kinds of service that have a configuration file."""
-
 
 def render(estate: Estate, server: str, folders: Folders | None = None, *, rejoin: bool = False) -> Mapping[str, str]:
     """The configuration files of one server: absolute path → text.
