@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
 from binome.cli import demo, estate, lab, maintenance, render, run
-from binome.cli.exits import Exit
 
 app = typer.Typer(
     help="Keeps a platform up when a data centre is lost, and proves every day that it would.",
@@ -22,11 +19,3 @@ app.command()(render.render)
 app.command()(demo.demo)
 app.command()(run.run)
 app.add_typer(maintenance.app, name="maintenance")
-
-
-def main() -> None:
-    """Runs the command line; Ctrl-C ends it with 130."""
-    try:
-        app()
-    except KeyboardInterrupt:
-        sys.exit(Exit.INTERRUPTED)
