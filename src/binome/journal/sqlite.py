@@ -124,7 +124,10 @@ class SqliteReader:
     def damage(self) -> str | None:
         """What SQLite finds wrong with the file as a whole, also with the index that `has` asks; None for nothing."""
         with self._translated():
-            found = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
+            try:
+                found = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
+            except apsw.CorruptError as error:
+                return str(error)
         return None if found is None or found[0] == "ok" else str(found[0])
 
     def close(self) -> None:
