@@ -99,8 +99,7 @@ class SqliteReader:
             if head.sequence != after:
                 raise DamagedError(f"{self._path}: entry {after} is missing; see binome journal verify")
         for entry in entries:
-            with self._legible(head.sequence):
-                reason = follows(entry, head)
+            reason = follows(entry, head)
             if reason is not None:
                 raise DamagedError(f"{self._path}: entry {head.sequence + 1} is {reason}; see binome journal verify")
             head = entry.head

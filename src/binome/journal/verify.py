@@ -94,7 +94,7 @@ def _finding(entry: Entry, reason: str, head: Head, rest: Iterator[Entry]) -> Fi
     """What became of the entry that should follow `head`, where `entry` stands in its place."""
     number = head.sequence + 1
     for other in chain([entry], rest):
-        if other.generation >= head.generation and follows(replace(other, sequence=number), head) is None:
+        if follows(replace(other, sequence=number), head) is None:
             return Finding(Fault.REORDERED, number, f"what was entry {number} stands as entry {other.sequence}")
     if reason == "missing":
         until = f" to {entry.sequence - 1}" if entry.sequence - 1 > number else ""
