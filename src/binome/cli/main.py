@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from binome.cli import demo, estate, lab, render
+from binome.cli import demo, estate, journal, lab, render
 from binome.cli.exits import Exit
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(estate.app, name="estate")
+app.add_typer(journal.app, name="journal")
 app.add_typer(lab.app, name="lab")
 app.command()(render.render)
 app.command()(demo.demo)
