@@ -116,7 +116,8 @@ def replay(folder: Path, count: int) -> None:
 
     row("read and folded into the state", seconds(fold))
     row("the file's structure checked", seconds(reader.damage))
-    assert state.head == head
+    if state.head != head:
+        raise SystemExit("what was read is not what was written")
     reader.close()
 
 

@@ -204,7 +204,7 @@ class SqliteStore(SqliteReader):
             self._make_if_new()
             self._check_identity()
             self._settle()
-            self.read(max(0, self.head().sequence - 1))  # the last entry must follow the one before it
+            self._check_whole()
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Adds entries that follow the head; durable when it returns. Raises StoreError, with nothing added.
@@ -259,6 +259,16 @@ class SqliteStore(SqliteReader):
         if self._pages >= self._checkpoint_pages:
             with suppress(apsw.Error):
                 self._connection.wal_checkpoint()
+
+    def _check_whole(self) -> None:
+        """A file whose end does not follow, or whose index would answer `has` wrongly, is not written to.
+
+        Takes about a second for each million entries; that each entry follows the one before is seen when it is read.
+        """
+        self.read(max(0, self.head().sequence - 1))
+        damage = self.damage()
+        if damage is not None:
+            raise DamagedError(f"{self._path}: the file is damaged: {damage}")
 
     def _grown(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
         self._pages = pages
