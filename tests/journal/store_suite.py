@@ -117,7 +117,7 @@ class StoreSuite:
             ),
         }
         for why, these in refused.items():
-            with pytest.raises(ValueError):  # noqa: PT011
+            with pytest.raises(ValueError):
                 store.append(these)
                 pytest.fail(f"taken: {why}")
             expect(store, entries[:2])

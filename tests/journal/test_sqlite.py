@@ -411,6 +411,24 @@ def test_a_writer_does_not_go_on_behind_a_damaged_end(folder: Path) -> None:
         SqliteStore(path)  # and the lock was let go
 
 
+def test_a_writer_does_not_trust_a_damaged_index(folder: Path, written: Written) -> None:
+    """`has` asks the index alone, and would say that an entry is not there."""
+    entries, closed, _ = written
+    content = bytearray(closed["journal.sqlite"])
+    copies = [at for at in range(len(content)) if content.startswith(b"a/40", at) and at // 4096 == 2]
+    assert copies, "the third page is the index"
+    for at in copies:
+        content[at + 2] ^= 1
+    machine = Machine(folder, {"journal.sqlite": bytes(content)})
+    reader = SqliteReader(machine.path, vfs=machine.vfs)
+    assert said(reader.read(0)) == said(entries)
+    assert not reader.has("a/40")
+    assert reader.damage() is not None
+    reader.close()
+    with pytest.raises(DamagedError, match="the file is damaged"):
+        SqliteStore(machine.path, vfs=machine.vfs)
+
+
 @pytest.mark.parametrize("opened", [SqliteReader, SqliteStore])
 def test_what_is_no_journal_is_refused(folder: Path, opened: type[SqliteReader]) -> None:
     (folder / "text").write_text("no database at all, but long enough to look like a file of one " * 20)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from binome.cli import demo, estate, lab, maintenance, render, run
+from binome.cli import demo, estate, journal, lab, maintenance, render, run
 
 app = typer.Typer(
     help="Keeps a platform up when a data centre is lost, and proves every day that it would.",
@@ -19,3 +19,4 @@ app.command()(render.render)
 app.command()(demo.demo)
 app.command()(run.run)
 app.add_typer(maintenance.app, name="maintenance")
+app.add_typer(journal.app, name="journal")
