@@ -159,6 +159,9 @@ class OrderedJournal:
             if not fresh and not answered:
                 return
             await self._pace()
+            if self._store.head().generation > reign.generation:
+                self._step_down()
+                raise NotLeaderError("our mirror has heard of a newer generation")
             entries = seal(fresh.values(), self._store.head(), reign.generation)
             await self._put(reign, entries, answered)
 
@@ -363,6 +366,7 @@ class OrderedJournal:
         reign = self._reign
         if reign is not None:
             await self._renew(reign)
+            await self._announce(reign)
             await self._clock.sleep(RENEW_EVERY_S)
         elif self._leader is not None or not await self._take_lead():
             await self._clock.sleep(TRY_AGAIN_S)
@@ -378,6 +382,13 @@ class OrderedJournal:
                 reign.believed_until_s = asked_s + BELIEF_S
         if not alive and self._reign is reign:
             self._step_down()
+
+    async def _announce(self, reign: _Reign) -> None:
+        """Puts our generation into the journal, unless it is there: until a majority has mirrored it, nobody decides."""
+        if self._reign is reign and self._store.head().generation < reign.generation:
+            taken = Draft(f"leadership/{reign.generation}", self._clock.now_ms(), self.name, LeadershipTaken(self.name))
+            with suppress(NotLeaderError, AppendUnknownError):  # then it is tried again with the next renewal
+                await self.append([taken])
 
     async def _take_lead(self) -> bool:
         """Whether we lead now. The transaction fails where anybody else has moved since we looked."""
@@ -409,9 +420,7 @@ class OrderedJournal:
             self._head, self._head_revision = head, committed.revision
         self._reign = _Reign(generation, lease, committed.revision, asked_s + BELIEF_S)
         self._in_doubt = False
-        with suppress(NotLeaderError, AppendUnknownError):  # then the next turn tries again
-            taken = LeadershipTaken(self.name)
-            await self.append([Draft(f"leadership/{generation}", self._clock.now_ms(), self.name, taken)])
+        await self._announce(self._reign)
         return True
 
     def _may_found(self) -> bool:

@@ -130,6 +130,8 @@ class Loop:
     async def _carry_out(self, command: Command) -> None:
         outcome_id = self._outcome_id(command)
         try:
+            if self.journal.generation != command.generation:
+                return  # the belief to lead has ended since we decided: while we recorded, or while we stood still
             outcome = await self._driven(command)
             ended = StepEnded(command.plan, command.step, command.undoing, outcome.result, outcome.detail)
             self._outcomes[outcome_id] = Draft(outcome_id, self.clock.now_ms(), self.name, ended)

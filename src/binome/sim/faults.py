@@ -1,0 +1,404 @@
+"""Faults: what goes wrong in a night, as data.
+
+A *schedule* is a list of faults, each with a moment, a kind, a target, a length and a value. It is made from a seed,
+every kind by a generator of its own; and in the night every link, disk and agent draws from a generator of its own. So
+a fault can be taken out of a schedule without anything else becoming another night, and a schedule that fails can be
+shrunk. Which kinds occur in a night, and how often, is drawn too: a night with one kind of fault gets further into it
+than one with all.
+
+A new kind is one function that begins it, returns what ends it, and stands in `KINDS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from random import Random
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from binome.sim.disk import BOUNDARIES
+from binome.sim.history import Agreed, Appended, Begun, Claimed, Event, Mirrored
+from binome.sim.loop import KilledError
+from binome.sim.process import current_name
+
+if TYPE_CHECKING:
+    from binome.sim.node import Node
+    from binome.sim.world import World
+
+BEGIN_S, END_S = 6.0, 66.0
+"""Faults come and go in this time; afterwards there are none."""
+
+
+class Fault(msgspec.Struct, frozen=True, order=True):
+    """One fault. Seconds of the world's time; what `value` means is the kind's to say."""
+
+    at_s: float
+    kind: str
+    target: str
+    for_s: float
+    value: float = 0.0
+
+    def __str__(self) -> str:
+        end = f" for {self.for_s:.2f} s" if self.for_s else ""
+        return f"{self.at_s:7.2f} s  {self.kind:<20} {self.target:<12}{end}  {self.value:g}"
+
+
+End = Callable[[], None]
+
+
+# -- the network
+
+
+def _cut(world: World, fault: Fault) -> End:
+    """One direction between two sites."""
+    link = world.link(fault.target)
+    link.cuts += 1
+
+    def end() -> None:
+        link.cuts -= 1
+
+    return end
+
+
+def _isolate(world: World, fault: Fault) -> End:
+    """A site, from all others."""
+    links = [link for ends, link in world.network.links.items() if fault.target in ends and ends[0] != ends[1]]
+    for link in links:
+        link.cuts += 1
+
+    def end() -> None:
+        for link in links:
+            link.cuts -= 1
+
+    return end
+
+
+def _slow(world: World, fault: Fault) -> End:
+    """Up to so many seconds more, one way: what is sent later may arrive earlier."""
+    link = world.link(fault.target)
+    link.slow_s += fault.value
+
+    def end() -> None:
+        link.slow_s = max(0.0, link.slow_s - fault.value)
+
+    return end
+
+
+def _lossy(world: World, fault: Fault) -> End:
+    """A share of the messages is lost, one way, and as many are doubled."""
+    link = world.link(fault.target)
+    link.loss += fault.value
+    link.doubled += fault.value
+
+    def end() -> None:
+        link.loss = max(0.0, link.loss - fault.value)
+        link.doubled = max(0.0, link.doubled - fault.value)
+
+    return end
+
+
+# -- lookouts and their disks
+
+
+def _crash(world: World, fault: Fault) -> End:
+    """A lookout loses its power."""
+    node = world.node(fault.target)
+    node.set_down(True)
+    return lambda: node.set_down(False)
+
+
+def _crash_in_append(world: World, fault: Fault) -> None:
+    """A lookout loses its power at a boundary of its next append to the mirror."""
+    world.node(fault.target).die_at(BOUNDARIES[int(fault.value)], fault.for_s)
+
+
+def _pause(world: World, fault: Fault) -> End:
+    """A lookout stands still, and does not know it."""
+    node = world.node(fault.target)
+    node.set_paused(True)
+    return lambda: node.set_paused(False)
+
+
+MOMENTS: tuple[Callable[[Event], bool], ...] = (
+    lambda event: isinstance(event, Agreed),  # its append was committed, and it has not heard of it
+    lambda event: isinstance(event, Appended),
+    lambda event: isinstance(event, Begun),
+    lambda event: isinstance(event, Claimed),
+    lambda event: isinstance(event, Mirrored),
+)
+"""The moments in a lookout's life at which it hurts most: between two steps of an order that must be kept."""
+
+
+def _at_a_moment(world: World, fault: Fault, strike: Callable[[Node], None]) -> None:
+    """Strikes the next lookout that comes to a moment."""
+    is_it = MOMENTS[int(fault.value)]
+
+    def meets(event: Event) -> None:
+        node = next((node for node in world.nodes if event[:1] == (node.name,)), None)
+        if is_it(event) and node is not None and not node.downs and not node.pauses:
+            world.history.watchers.remove(meets)
+            if world.loop.now_s < END_S - fault.for_s:
+                strike(node)
+
+    world.history.watchers.append(meets)
+
+
+def _crash_at(world: World, fault: Fault) -> None:
+    """A lookout loses its power at a moment."""
+
+    def strike(node: Node) -> None:
+        node.set_down(True)
+        world.loop.after(fault.for_s, node.set_down, False)
+        if current_name() == node.name:
+            raise KilledError(node.name)
+
+    _at_a_moment(world, fault, strike)
+
+
+def _pause_at(world: World, fault: Fault) -> None:
+    """A lookout stands still from a moment on."""
+
+    def strike(node: Node) -> None:
+        node.set_paused(True)
+        world.loop.after(fault.for_s, node.set_paused, False)
+
+    _at_a_moment(world, fault, strike)
+
+
+def _clock_wrong(world: World, fault: Fault) -> End:
+    """A lookout's idea of the time of day is wrong by so many milliseconds."""
+    clock = world.node(fault.target).clock
+    clock.offset_ms += int(fault.value)
+
+    def end() -> None:
+        clock.offset_ms -= int(fault.value)
+
+    return end
+
+
+def _clock_rate(world: World, fault: Fault) -> End:
+    """A lookout's clocks run at another rate."""
+    clock = world.node(fault.target).clock
+    clock.set_rate(clock.rate * fault.value)
+    return lambda: clock.set_rate(clock.rate / fault.value)
+
+
+def _disk_full(world: World, fault: Fault) -> End:
+    """A lookout's disk takes nothing more."""
+    file = world.node(fault.target).file
+    file.full += 1
+
+    def end() -> None:
+        file.full -= 1
+
+    return end
+
+
+def _disk_fails(world: World, fault: Fault) -> End:
+    """A lookout's disk fails to sync."""
+    file = world.node(fault.target).file
+    file.failing += 1
+
+    def end() -> None:
+        file.failing -= 1
+
+    return end
+
+
+# -- etcd
+
+
+def _etcd_down(world: World, fault: Fault) -> End:
+    """A member is killed, and started again."""
+    member = world.cluster.member(fault.target)
+    world.cluster.set_down(member, True)
+    return lambda: world.cluster.set_down(member, False)
+
+
+def _etcd_pause(world: World, fault: Fault) -> End:
+    """A member hangs."""
+    member = world.cluster.member(fault.target)
+    world.cluster.set_paused(member, True)
+    return lambda: world.cluster.set_paused(member, False)
+
+
+def _etcd_clock(world: World, fault: Fault) -> End:
+    """A member's clock, by which leases end while it leads, runs at another rate."""
+    member = world.cluster.member(fault.target)
+    member.rate *= fault.value
+
+    def end() -> None:
+        member.rate /= fault.value
+
+    return end
+
+
+def _etcd_leader(world: World, _fault: Fault) -> None:
+    """Another member becomes etcd's leader."""
+    world.cluster.move_leader()
+
+
+def _etcd_replies(world: World, fault: Fault) -> End:
+    """A share of etcd's answers is lost."""
+    world.cluster.lost_replies += fault.value
+
+    def end() -> None:
+        world.cluster.lost_replies = max(0.0, world.cluster.lost_replies - fault.value)
+
+    return end
+
+
+def _etcd_compact(world: World, _fault: Fault) -> None:
+    """Somebody compacts etcd up to now."""
+    state = world.cluster.state
+    if state.revision > state.compacted:
+        state.compact(state.revision)
+
+
+def _etcd_quota(world: World, _fault: Fault) -> End:
+    """Etcd is over its quota until somebody sees to it."""
+    world.cluster.state.alarmed = True
+    return lambda: world.cluster.state.disarm()
+
+
+def _etcd_watches(world: World, fault: Fault) -> None:
+    """A member's connections all break."""
+    world.cluster.break_streams(world.cluster.member(fault.target))
+
+
+def _etcd_rebuilt(world: World, fault: Fault) -> None:
+    """All of etcd's data is lost, as soon as the mirrors have it all."""
+    world.rebuild_etcd(world.loop.now_s + fault.for_s)
+
+
+# -- agents
+
+
+def _agent_down(world: World, fault: Fault) -> End:
+    """An agent is killed, and started again."""
+    agent = world.agents[fault.target]
+    agent.set_down(True)
+    return lambda: agent.set_down(False)
+
+
+def _agent_slow(world: World, fault: Fault) -> End:
+    """An agent needs longer for everything."""
+    agent = world.agents[fault.target]
+    agent.slow_s += fault.value
+
+    def end() -> None:
+        agent.slow_s = max(0.0, agent.slow_s - fault.value)
+
+    return end
+
+
+def _agent_replies(world: World, fault: Fault) -> End:
+    """A share of an agent's answers is lost."""
+    agent = world.agents[fault.target]
+    agent.lost_replies += fault.value
+
+    def end() -> None:
+        agent.lost_replies = max(0.0, agent.lost_replies - fault.value)
+
+    return end
+
+
+def _agent_fails(world: World, fault: Fault) -> End:
+    """An agent cannot do a share of what it is told to."""
+    agent = world.agents[fault.target]
+    agent.failing += fault.value
+
+    def end() -> None:
+        agent.failing = max(0.0, agent.failing - fault.value)
+
+    return end
+
+
+class Kind(NamedTuple):
+    """A kind of fault: how it begins, what it can be aimed at, how often at most, how long, and with what value."""
+
+    begin: Callable[[World, Fault], End | None]
+    targets: str
+    at_most: int
+    for_s: tuple[float, float]
+    values: tuple[float, ...] = (0.0,)
+
+
+KINDS: dict[str, Kind] = {
+    "cut": Kind(_cut, "links", 6, (1, 20)),
+    "isolate": Kind(_isolate, "sites", 3, (1, 20)),
+    "slow": Kind(_slow, "links", 6, (3, 25), (0.1, 0.5, 2.0, 6.0)),
+    "lossy": Kind(_lossy, "links", 6, (3, 25), (0.05, 0.2, 0.5)),
+    "crash": Kind(_crash, "nodes", 5, (0.1, 15)),
+    "crash in append": Kind(_crash_in_append, "nodes", 4, (0.1, 8), (0, 1, 2)),
+    "pause": Kind(_pause, "nodes", 5, (0.5, 12)),
+    "crash at moment": Kind(_crash_at, "any", 5, (0.1, 8), (0, 1, 2, 3, 4)),
+    "pause at moment": Kind(_pause_at, "any", 5, (2, 12), (0, 1, 2, 3, 4)),
+    "clock wrong": Kind(_clock_wrong, "nodes", 3, (5, 30), (-20_000, -1500, 1500, 20_000)),
+    "clock rate": Kind(_clock_rate, "nodes", 3, (5, 40), (0.9, 0.98, 1.02, 1.1)),
+    "disk full": Kind(_disk_full, "nodes", 3, (1, 12)),
+    "disk fails": Kind(_disk_fails, "nodes", 2, (1, 8)),
+    "etcd down": Kind(_etcd_down, "members", 4, (0.5, 15)),
+    "etcd pause": Kind(_etcd_pause, "members", 3, (0.5, 10)),
+    "etcd clock": Kind(_etcd_clock, "members", 2, (5, 40), (0.9, 1.1)),
+    "etcd leader": Kind(_etcd_leader, "etcd", 6, (0, 0)),
+    "etcd replies": Kind(_etcd_replies, "etcd", 4, (2, 15), (0.1, 0.4)),
+    "etcd compact": Kind(_etcd_compact, "etcd", 5, (0, 0)),
+    "etcd quota": Kind(_etcd_quota, "etcd", 2, (2, 15)),
+    "etcd watches": Kind(_etcd_watches, "members", 6, (0, 0)),
+    "etcd rebuilt": Kind(_etcd_rebuilt, "etcd", 1, (10, 10)),
+    "agent down": Kind(_agent_down, "servers", 4, (0.2, 10)),
+    "agent slow": Kind(_agent_slow, "servers", 3, (3, 20), (0.5, 1.5, 3.0)),
+    "agent replies": Kind(_agent_replies, "servers", 3, (3, 20), (0.3, 0.9)),
+    "agent fails": Kind(_agent_fails, "servers", 2, (3, 20), (0.5,)),
+}
+
+
+class Targets(NamedTuple):
+    """What a night has that faults can be aimed at."""
+
+    sites: Sequence[str]
+    nodes: Sequence[str]
+    servers: Sequence[str]
+
+    def of(self, kind: Kind) -> list[str]:
+        """What a kind can be aimed at."""
+        match kind.targets:
+            case "links":
+                return [f"{one}>{other}" for one in self.sites for other in self.sites if one != other]
+            case "members":
+                return [f"etcd-{site}" for site in self.sites]
+            case "etcd" | "any":
+                return [kind.targets]
+            case name:
+                return list(getattr(self, name))
+
+
+def schedule(seed: str, targets: Targets) -> list[Fault]:
+    """The faults of a night, in their order."""
+    share = Random(f"{seed}/faults").choice((0.1, 0.25, 0.5, 0.8))
+    return sorted(fault for name in KINDS for fault in _of_kind(name, seed, targets, share))
+
+
+def _of_kind(name: str, seed: str, targets: Targets, share: float) -> Iterator[Fault]:
+    kind, chance = KINDS[name], Random(f"{seed}/faults/{name}")
+    if chance.random() > share:
+        return
+    for _ in range(chance.randint(1, kind.at_most)):
+        at_s = round(chance.uniform(BEGIN_S, END_S - 2), 3)
+        for_s = round(min(chance.uniform(*kind.for_s), END_S - at_s), 3)
+        yield Fault(at_s, name, chance.choice(targets.of(kind)), for_s, chance.choice(kind.values))
+
+
+def plant(world: World, faults: Sequence[Fault]) -> None:
+    """Lets the faults begin and end at their times."""
+    for fault in faults:
+        world.loop.at(fault.at_s, _begin, world, fault)
+
+
+def _begin(world: World, fault: Fault) -> None:
+    world.history.note(f"fault: {fault.kind}")
+    end = KINDS[fault.kind].begin(world, fault)
+    if end is not None:
+        world.loop.after(fault.for_s, end)

@@ -1,0 +1,170 @@
+"""What was observed from outside, in the order in which it happened; and the hash over all of it.
+
+The events are all that the checkers know. They are taken where the implementation meets its world: at etcd's commits,
+at the disks, at the drivers' and agents' hands, at the people. The hash also takes in every callback that ran, so that
+two runs with equal hashes were the same run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from hashlib import sha256
+from typing import NamedTuple
+
+from binome.core.entry import Draft, Entry
+from binome.core.plan import Command
+from binome.sim.loop import SimulationLoop
+
+
+class Agreed(NamedTuple):
+    """A commit of etcd by `client` put these entries there."""
+
+    client: str
+    entries: tuple[Entry, ...]
+
+
+class Mirrored(NamedTuple):
+    """These entries are durable in a lookout's mirror."""
+
+    node: str
+    entries: tuple[Entry, ...]
+
+
+class Restarted(NamedTuple):
+    """A lookout has begun anew, and found so many entries on its disk."""
+
+    node: str
+    sequence: int
+
+
+class Claimed(NamedTuple):
+    """A lookout believes that it leads in a generation."""
+
+    node: str
+    generation: int
+
+
+class Appended(NamedTuple):
+    """A lookout's journal has told its loop that these drafts are durable."""
+
+    node: str
+    ids: tuple[str, ...]
+
+
+class Asked(NamedTuple):
+    """A person wants something."""
+
+    draft: Draft
+
+
+class Acknowledged(NamedTuple):
+    """A person was told that the request is durable."""
+
+    id: str
+
+
+class Begun(NamedTuple):
+    """A lookout begins to carry out a command."""
+
+    node: str
+    command: Command
+
+
+class Arrived(NamedTuple):
+    """A command has come to a server, whatever becomes of it."""
+
+    server: str
+    command: Command
+
+
+class TookEffect(NamedTuple):
+    """A command has changed a server."""
+
+    server: str
+    command: Command
+
+
+class Rebuilt(NamedTuple):
+    """Etcd has begun again from nothing."""
+
+
+class Died(NamedTuple):
+    """A lookout ended though no fault ended it."""
+
+    node: str
+    why: str
+
+
+class Ended(NamedTuple):
+    """The night is over. `lacking`: what has not converged in the time that it had; `held`: subject → plan."""
+
+    lacking: str
+    mirrors: dict[str, tuple[Entry, ...]]
+    held: dict[str, str]
+
+
+Event = (
+    Agreed
+    | Mirrored
+    | Restarted
+    | Claimed
+    | Appended
+    | Asked
+    | Acknowledged
+    | Begun
+    | Arrived
+    | TookEffect
+    | Rebuilt
+    | Died
+    | Ended
+)
+
+
+class History:
+    """The events of one night, with their times in seconds of the world."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[float, Event]] = []
+        self.seen: Counter[str] = Counter()  # situations that came up
+        self.watchers: list[Callable[[Event], None]] = []  # faults that wait for their moment
+        self.loop = SimulationLoop(self._ran)
+        self._hash = sha256()
+
+    def add(self, event: Event) -> None:
+        """Takes an event down; then whatever waits for such a moment happens."""
+        self.events.append((self.loop.now_s, event))
+        self._hash.update(_spoken(event))
+        for meets in tuple(self.watchers):
+            meets(event)
+
+    def note(self, situation: str) -> None:
+        """Counts a situation, to tell afterwards what was covered."""
+        self.seen[situation] += 1
+        self._hash.update(situation.encode())
+
+    def _ran(self, now_s: float, name: str) -> None:
+        self._hash.update(b"%.6f %b\n" % (now_s, name.encode()))
+
+    def digest(self) -> str:
+        """The hash over everything so far."""
+        return self._hash.hexdigest()
+
+
+def _spoken(event: Event) -> bytes:
+    return "|".join((type(event).__name__, *map(_said, event))).encode()
+
+
+def _said(part: object) -> str:
+    """A part of an event in a form that has no address of memory in it."""
+    match part:
+        case Entry():
+            return part.hash
+        case Command():
+            return f"{part.generation} {part.id}"
+        case tuple():
+            return ",".join(map(_said, part))
+        case dict():
+            return ",".join(f"{name}={_said(value)}" for name, value in part.items())
+        case _:
+            return repr(part)

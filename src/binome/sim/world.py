@@ -1,0 +1,186 @@
+"""One night: sites with lookouts, etcd members, servers and people; faults, then peace; what was observed.
+
+    0 s     lookouts and etcd start
+    6 s     faults and people come
+   66 s     the last fault has ended; within 120 s everything must have converged (I16)
+
+Every random choice is drawn from a generator that is named after what draws, and begins with the seed.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from random import Random
+
+from binome.core.entry import decode
+from binome.estate import Estate, load
+from binome.ports import Change
+from binome.sim.agent import Agent, SimulatedDriver
+from binome.sim.etcd import Cluster
+from binome.sim.faults import BEGIN_S, END_S, Fault, Targets, plant
+from binome.sim.history import Agreed, Ended, History, Rebuilt
+from binome.sim.loop import SpinningError
+from binome.sim.network import Link, Network
+from binome.sim.node import Node
+from binome.sim.oracle import Oracle
+from binome.sim.people import Wish, live, wishes
+
+CONVERGED_WITHIN_S = 120.0
+SETTLED_FOR_S = 3.0
+
+_ESTATE = """
+estate: sim
+hosters: {one: {}, two: {}}
+sites: {SITES}
+servers: {SERVERS}
+"""
+
+
+class Shape:
+    """What a night takes place in, drawn from the seed: three or five sites, two servers each on two of them."""
+
+    def __init__(self, seed: str) -> None:
+        chance = Random(f"{seed}/shape")
+        self.sites = ["a", "b", "c", "d", "e"][: 5 if chance.random() < 0.2 else 3]
+        self.nodes = [f"lookout-{site}" for site in self.sites]
+        self.servers = [f"server-{site}{number}" for site in self.sites[:2] for number in range(2)]
+        self.targets = Targets(self.sites, self.nodes, self.servers)
+
+    def estate(self) -> Estate:
+        """The estate file of it, read by the production code."""
+        sites = ", ".join(f"{site}: {{hoster: {'one' if n % 2 else 'two'}, region: {site}}}" for n, site in enumerate(self.sites))
+        names = [*self.nodes, *self.servers]
+        servers = ", ".join(
+            f"{name}: {{site: {name.split('-')[1][0]}, address: 10.0.0.{n + 1}}}" for n, name in enumerate(names)
+        )
+        return load(_ESTATE.replace("SITES", sites).replace("SERVERS", servers).encode())
+
+
+class World:
+    """A night that is going on."""
+
+    def __init__(self, seed: str, shape: Shape, faults: Sequence[Fault], people: Sequence[Wish]) -> None:
+        self.history = History()
+        self.loop = self.history.loop
+        self.oracle = Oracle()
+        self.acknowledged: set[str] = set()
+        self._wanted = len(people) + sum(bool(wish.end_after_s) for wish in people)
+
+        def chance(name: str) -> Random:
+            return Random(f"{seed}/{name}")
+
+        self.network = Network(self.loop, shape.sites, chance)
+        self.cluster = Cluster(self.network, shape.sites, chance("etcd"), self._committed)
+        self.agents = {
+            name: Agent(name, name.split("-")[1][0], self.history, chance(f"agent/{name}")) for name in shape.servers
+        }
+        estate = shape.estate()
+        self.nodes = [
+            Node(
+                name,
+                site,
+                shape.nodes,
+                estate=estate,
+                cluster=self.cluster,
+                history=self.history,
+                drivers={"maintenance": SimulatedDriver(name, site, self.agents, self.network, self.history)},
+                chance=chance(f"disk/{name}"),
+            )
+            for name, site in zip(shape.nodes, shape.sites, strict=True)
+        ]
+        plant(self, faults)
+        for wish in people:
+            self.loop.spawn(None, live(wish, self))
+
+    def link(self, target: str) -> Link:
+        """The link that a fault names as `from>to`."""
+        source, _, end = target.partition(">")
+        return self.network.links[source, end]
+
+    def node(self, name: str) -> Node:
+        """The lookout of that name."""
+        return next(node for node in self.nodes if node.name == name)
+
+    def _committed(self, client: str, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if change.value is not None and change.value[:2] == b"[{":
+                entries = tuple(decode(change.value))
+                self.history.add(Agreed(client, entries))
+                self.oracle.take_in(entries)
+
+    def rebuild_etcd(self, until_s: float) -> None:
+        """Etcd begins from nothing, at the next moment at which no lookout lacks anything that was promised."""
+        if self.loop.now_s > until_s:
+            return
+        if self._nothing_only_in_etcd():
+            self.history.add(Rebuilt())
+            self.history.note("etcd rebuilt from nothing")
+            self.cluster.rebuild()
+        else:
+            self.loop.after(0.1, self.rebuild_etcd, until_s)
+
+    def _nothing_only_in_etcd(self) -> bool:
+        return self.acknowledged <= self.oracle.ids and not self._behind()
+
+    def _behind(self) -> list[str]:
+        """The lookouts that are not there, or whose mirrors lack something."""
+        return [node.name for node in self.nodes if node.store is None or node.store.head().hash != self.oracle.head]
+
+    # -- the course of the night
+
+    def run(self) -> History:
+        """Lets the night pass; what was observed."""
+        collecting = gc.isenabled()
+        gc.disable()  # what the collector finalizes, and when, must not be a part of the night
+        try:
+            self._run()
+        finally:
+            self.loop.dispose()
+            if collecting:
+                gc.enable()
+        return self.history
+
+    def _run(self) -> None:
+        lacking = "not run to its end"
+        try:
+            self.loop.run_until(END_S)
+            settled_s = 0.0
+            while self.loop.now_s < END_S + CONVERGED_WITHIN_S and settled_s < SETTLED_FOR_S:
+                self.loop.run_until(self.loop.now_s + 1)
+                lacking = self.lacking()
+                settled_s = 0.0 if lacking else settled_s + 1
+        except SpinningError as error:
+            lacking = str(error)
+        for situation in sorted(self.oracle.covered):
+            self.history.note(situation)
+        self.history.add(
+            Ended(
+                lacking,
+                {node.name: node.mirror() for node in self.nodes},
+                {agent.name: agent.held_by for agent in self.agents.values() if agent.held_by},
+            )
+        )
+
+    def lacking(self) -> str:
+        """What has not converged yet, in a few words; nothing where all has."""
+        if len(self.acknowledged) < self._wanted:
+            return f"{self._wanted - len(self.acknowledged)} requests of people were not accepted"
+        if missing := sorted(self.acknowledged - self.oracle.ids):
+            return f"{missing[0]} is not in the journal"
+        if unanswered := self.oracle.unanswered():
+            return f"{unanswered[0]} has no answer"
+        if going := self.oracle.going():
+            return f"{going[0]} has not ended"
+        if behind := self._behind():
+            return f"the mirror of {behind[0]} is behind"
+        if all(node.journal is None or node.journal.generation is None for node in self.nodes):
+            return "nobody leads"
+        return ""
+
+
+def night(seed: str, faults: Sequence[Fault]) -> History:
+    """The night of a seed under a schedule."""
+    shape = Shape(seed)
+    return World(seed, shape, faults, wishes(seed, shape.servers, BEGIN_S, END_S - 5)).run()
+
