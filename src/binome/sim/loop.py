@@ -177,7 +177,12 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         return self._timer(max(world_s, self.now_s), callback, args, context or copy_context(), owner)
 
     def _timer(
-        self, when_s: float, callback: Callable[..., object], args: tuple[Any, ...], context: Context, owner: Owner | None
+        self,
+        when_s: float,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        context: Context,
+        owner: Owner | None,
     ) -> asyncio.TimerHandle:
         timer = _Timer(when_s, callback, args, self, context)
         timer.owner = owner
@@ -192,9 +197,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)
 
-    def create_task(
-        self, coro: Any, *, name: str | None = None, context: Context | None = None
-    ) -> asyncio.Task[Any]:
+    def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name or "", context=context)
         if len(self._tasks) > 512:
             self._tasks = [one for one in self._tasks if not one.done()]

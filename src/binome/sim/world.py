@@ -49,7 +49,9 @@ class Shape:
 
     def estate(self) -> Estate:
         """The estate file of it, read by the production code."""
-        sites = ", ".join(f"{site}: {{hoster: {'one' if n % 2 else 'two'}, region: {site}}}" for n, site in enumerate(self.sites))
+        sites = ", ".join(
+            f"{site}: {{hoster: {'one' if n % 2 else 'two'}, region: {site}}}" for n, site in enumerate(self.sites)
+        )
         names = [*self.nodes, *self.servers]
         servers = ", ".join(
             f"{name}: {{site: {name.split('-')[1][0]}, address: 10.0.0.{n + 1}}}" for n, name in enumerate(names)
@@ -183,4 +185,3 @@ def night(seed: str, faults: Sequence[Fault]) -> History:
     """The night of a seed under a schedule."""
     shape = Shape(seed)
     return World(seed, shape, faults, wishes(seed, shape.servers, BEGIN_S, END_S - 5)).run()
-
