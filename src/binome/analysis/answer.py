@@ -21,7 +21,9 @@ def as_json(survey: Survey, findings: Sequence[Finding], asked: Loss | None = No
     """The whole answer; with `asked`, of that one loss only."""
     platform = survey.platform
     pairs = Evaluation(platform, survey.worse_pairs)
-    losses = [*losses_of(survey.singles), *losses_of(pairs)] if asked is None else losses_of(Evaluation(platform, [asked]))
+    losses = (
+        [*losses_of(survey.singles), *losses_of(pairs)] if asked is None else losses_of(Evaluation(platform, [asked]))
+    )
     return {
         "estate": platform.estate.estate,
         "losses": list(losses),
@@ -55,7 +57,9 @@ def losses_of(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
         products = platform.products if everything else here
         yield {
             "domains": list(loss),
-            "products": {product: _detail(platform, product, here.get(product, UNTOUCHED), loss) for product in products},
+            "products": {
+                product: _detail(platform, product, here.get(product, UNTOUCHED), loss) for product in products
+            },
         }
 
 

@@ -11,7 +11,7 @@ with one region share it whoever their hosters are: a region is geography.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from binome.estate import Estate
 
@@ -92,7 +92,7 @@ class Domains:
 
     def way(self, name: str, domain: str) -> tuple[str, ...]:
         """The shortest way from `name` out to `domain`, both included: `(sbg2-db, sbg-2, strasbourg)`."""
-        ways = [(name,)]
+        ways: list[tuple[str, ...]] = [(name,)]
         seen = {name}
         for way in ways:
             if way[-1] == domain:
@@ -126,13 +126,11 @@ class Domains:
         """The domain with its kind, as a sentence names it: `building sbg-2`."""
         return f"{self.kinds[name]} {name.removeprefix('region:')}"
 
+    def is_server(self, name: str) -> bool:
+        """Whether it is a server, and no domain of several."""
+        return self.kinds[name] == "server"
+
     def site(self, server: str, estate: Estate) -> str:
         """The site that a server counts for: its own, else the first that it stands in, else the server itself."""
         own = estate.servers[server].site
         return own or min((name for name in self.around(server) if self.kinds[name] == "site"), default=server)
-
-
-def as_text(kinds: Mapping[str, str]) -> str:
-    """How many there are of each kind, in one line."""
-    counted = [(kind, sum(1 for other in kinds.values() if other == kind)) for kind in KINDS]
-    return ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in counted if count)

@@ -47,8 +47,16 @@ def put(estate: Estate, path: tuple[str, ...], value: str, words: str) -> Remedy
 
 def _replaced(line: str, number: int, column: int, key: str, value: str) -> Change | None:
     before, rest = line[: column - 1], line[column - 1 :]
-    found = re.match(rf'({re.escape(key)}: *)(\[[^\]]*\]|\{{[^}}]*\}}|"[^"]*"|[^\s,\[{{}}#][^,}}#]*?)(\s*(?:[,}}#].*)?)$', rest)
-    return Change(number, line, (before + found[1] + value + found[3],)) if found else None
+    found = re.match(
+        rf'({re.escape(key)}: *)(\[[^\]]*\]|\{{[^}}]*\}}|"[^"]*"|[^\s,\[{{}}#][^,}}#]*?)(\s*(?:[,}}#].*)?)$', rest
+    )
+    if found is None:
+        return None
+    after = found[3]
+    if after.lstrip().startswith("#"):  # keeps the comment in its column
+        room = len(found[2]) + len(after) - len(after.lstrip()) - len(value)
+        after = " " * max(2, room) + after.lstrip()
+    return Change(number, line, (before + found[1] + value + after,))
 
 
 def _added(estate: Estate, number: int, name: str, key: str, value: str) -> Change | None:

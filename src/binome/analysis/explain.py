@@ -17,7 +17,10 @@ from binome.estate.model import PostgresqlService
 def because(platform: Platform, product: str, detail: Detail, loss: Loss) -> list[str]:
     """One sentence an effect, worst first: chain, what is lost, what follows."""
     chains = platform.chains(product)
-    return [f"{' → '.join(chains[effect.subject])}: {sentence(platform, effect, loss)}" for effect in detail.effects]
+    return [
+        f"{' → '.join(chains[effect.subject])}: {sentence(platform, effect.subject, [effect], loss)}"
+        for effect in detail.effects
+    ]
 
 
 def is_lost(platform: Platform, name: str, loss: Loss) -> bool:
@@ -37,35 +40,34 @@ def listed(names: Sequence[str], most: int = 6) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
-def sentence(platform: Platform, effect: Effect, loss: Loss) -> str:
-    """What an effect is, in words."""
-    if effect.subject in platform.estate.links:
-        return _of_link(platform, effect, loss)
-    service = platform.estate.services[effect.subject]
-    alive = left(platform, service.on, loss)
-    if effect.cause is Cause.NO_NAME:
-        names = platform.names_of[effect.subject]
-        return f"{listed(names)} {_are(names)} lost with the registrar; how long a new name takes is unknown"
-    return f"{_gone(platform, service.on, alive, loss)}; {_follows(platform, effect, alive, loss)}"
+def sentence(platform: Platform, name: str, effects: Sequence[Effect], loss: Loss) -> str:
+    """What a loss does to one service or link: what of it is lost, then what follows from each effect."""
+    link = platform.estate.links.get(name)
+    if link:
+        return f"{_gone(platform, list(link.providers), loss, 'provider')}; {_delivers(platform, name, loss)}"
+    service = platform.estate.services[name]
+    follows = [_follows(platform, effect, left(platform, service.on, loss), loss) for effect in effects]
+    hit = any(effect.cause is not Cause.NO_NAME for effect in effects)
+    return "; ".join(dict.fromkeys([_gone(platform, service.on, loss), *follows] if hit else follows))
 
 
-def _of_link(platform: Platform, effect: Effect, loss: Loss) -> str:
-    providers = list(platform.estate.links[effect.subject].providers)
-    alive = left(platform, providers, loss)
-    gone = _gone(platform, providers, alive, loss, "provider")
-    if effect.cause is Cause.THINNED:
-        return f"{gone}; {listed(alive)} {'delivers' if len(alive) == 1 else 'deliver'}"
-    return f"{gone}; nobody delivers, and how long a new provider takes is unknown"
+def _delivers(platform: Platform, name: str, loss: Loss) -> str:
+    alive = left(platform, platform.estate.links[name].providers, loss)
+    if alive:
+        return f"{listed(alive)} {'delivers' if len(alive) == 1 else 'deliver'}"
+    return "nobody delivers, and how long a new provider takes is unknown"
 
 
-def _gone(platform: Platform, members: Sequence[str], alive: Sequence[str], loss: Loss, noun: str = "member") -> str:
-    gone = [_through(platform, name, loss) for name in members if name not in set(alive)]
+def _gone(platform: Platform, members: Sequence[str], loss: Loss, noun: str = "member") -> str:
+    gone = [_through(platform, name, loss) for name in members if is_lost(platform, name, loss)]
     if not gone:
         return f"no {noun} is lost"
-    if alive:
+    if len(gone) < len(members):
         share = f"{len(gone)} of {len(members)} {noun}s"
     else:
-        share = f"the only {noun}" if len(gone) == 1 else f"all {len(gone)} {noun}s"
+        share = (
+            f"the only {noun}" if len(gone) == 1 else "both of them" if len(gone) == 2 else f"all {len(gone)} {noun}s"
+        )
     return f"{listed(gone)} {_are(gone)} lost, {share}"
 
 
@@ -86,8 +88,10 @@ def _through(platform: Platform, name: str, loss: Loss) -> str:
 
 def _follows(platform: Platform, effect: Effect, alive: Sequence[str], loss: Loss) -> str:
     service = platform.estate.services[effect.subject]
-    times = platform.times
     spare = next(iter(left(platform, (one for one in service.spares if one not in service.on), loss)), "")
+    if effect.cause is Cause.NO_NAME:
+        names = platform.names_of[effect.subject]
+        return f"{listed(names)} {_are(names)} lost with the registrar, and how long a new name takes is unknown"
     if effect.cause is Cause.SHORT:
         return f"what is left carries {len(alive) * (service.capacity or 0):g} of {service.load:g}"
     if effect.cause is Cause.RESTORED:
@@ -151,4 +155,6 @@ def load_left(platform: Platform, name: str, loss: Loss) -> str:
     service = platform.estate.services[name]
     if not required_for_load(service):
         return ""
-    return f"capacity {len(left(platform, service.on, loss)) * (service.capacity or 0):g} for a load of {service.load:g}"
+    return (
+        f"capacity {len(left(platform, service.on, loss)) * (service.capacity or 0):g} for a load of {service.load:g}"
+    )

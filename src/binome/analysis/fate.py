@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from binome.analysis.domains import CONTRACTS
+from binome.analysis.edit import Remedy, as_list, put
 from binome.analysis.findings import Severity
-from binome.analysis.outcome import Platform
+from binome.analysis.outcome import Platform, required
 
 CANDIDATES = 50
 """How many servers are tried as a replacement; a remedy is a proposal, not a placement."""
@@ -43,6 +44,32 @@ def titles(platform: Platform, names: Iterable[str]) -> str:
 def severity(platform: Platform, names: Iterable[str]) -> Severity:
     """A region alone is a warning: its data centres are apart, though one flood, fire or grid may reach them all."""
     return Severity.WARNING if all(platform.domains.kinds[name] == "region" for name in names) else Severity.ERROR
+
+
+def spread(platform: Platform, name: str, places: Sequence[str], words: str) -> Remedy:
+    """The remedy for a service of which `places` take too many: another member, or another hypervisor for one."""
+    need = required(platform.estate.services[name])
+    members = moved(platform, name, need)
+    if members:
+        return put(platform.estate, ("services", name, "on"), as_list(members), words)
+    for place in places:
+        if platform.domains.kinds[place] == "hypervisor":
+            return _migrated(platform, name, place, words)
+    return Remedy(words)
+
+
+def _migrated(platform: Platform, name: str, hypervisor: str, words: str) -> Remedy:
+    """A virtual machine is moved more easily than a member: onto a hypervisor that no other member stands in."""
+    domains, estate = platform.domains, platform.estate
+    members = estate.services[name].on
+    mover = next((one for one in reversed(members) if hypervisor in estate.servers[one].in_), None)
+    near = {domain for one in members for domain in domains.around(one)}
+    others = (one for one, kind in domains.kinds.items() if kind == "hypervisor" and one not in near)
+    other = min(others, key=lambda one: len(domains.around(one) & near), default=None)
+    if mover is None or other is None:
+        return Remedy(words)
+    value = as_list([other if one == hypervisor else one for one in estate.servers[mover].in_])
+    return put(estate, ("servers", mover, "in"), value, words)
 
 
 def moved(platform: Platform, name: str, need: int) -> list[str] | None:

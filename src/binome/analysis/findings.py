@@ -101,7 +101,10 @@ class Rule(NamedTuple):
 @cache
 def every_rule() -> tuple[Rule, ...]:
     """The rules, found by listing their folder."""
-    modules = {one.name: importlib.import_module(f"{rules.__name__}.{one.name}") for one in pkgutil.iter_modules(rules.__path__)}
+    modules = {
+        one.name: importlib.import_module(f"{rules.__name__}.{one.name}")
+        for one in pkgutil.iter_modules(rules.__path__)
+    }
     return tuple(
         Rule(name.replace("_", "-"), module.findings, getattr(module, "JUDGES_PROMISES", False))
         for name, module in sorted(modules.items())
@@ -113,14 +116,22 @@ def judge(survey: Survey, today: date) -> list[Finding]:
     """Every finding, worst first; accepted ones last."""
     every = every_rule()
     context = Context(survey, today, tuple(rule.id for rule in every))
-    facts = [_finding(context, rule, found) for rule in every if not rule.judges_promises for found in rule.findings(context)]
+    facts = [
+        _finding(context, rule, found) for rule in every if not rule.judges_promises for found in rule.findings(context)
+    ]
     accepted = frozenset(name for finding in facts if finding.accepted for name in finding.found.explains)
     context = Context(survey, today, context.rule_ids, accepted)
-    promises = [_finding(context, rule, found) for rule in every if rule.judges_promises for found in rule.findings(context)]
-    return sorted(
-        facts + promises,
-        key=lambda finding: (not finding.counts, -finding.found.severity, finding.rule, finding.place, finding.found.subject),
-    )
+    promises = [
+        _finding(context, rule, found) for rule in every if rule.judges_promises for found in rule.findings(context)
+    ]
+    return sorted(facts + promises, key=lambda finding: _order(survey, finding))
+
+
+def _order(survey: Survey, finding: Finding) -> tuple[bool, int, int, Place, str, str]:
+    """Worst first: by severity, by the worst outcome of the losses that it explains, then as the file goes."""
+    found = finding.found
+    worst = max((survey.outcome_of(name) for name in found.explains), default=0)
+    return not finding.counts, -found.severity, -worst, finding.place, finding.rule, found.subject
 
 
 def _finding(context: Context, rule: Rule, found: Found) -> Finding:

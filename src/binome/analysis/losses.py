@@ -28,7 +28,7 @@ def singles(domains: Domains) -> list[Loss]:
 
 def pairs(domains: Domains, at_once: int = AT_ONCE) -> Iterator[list[Loss]]:
     """The loss of each two fault domains above the server, in portions."""
-    ahead = combinations(domains.above_servers, 2)
+    ahead: Iterator[Loss] = combinations(domains.above_servers, 2)
     while portion := list(islice(ahead, at_once)):
         yield portion
 

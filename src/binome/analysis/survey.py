@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from binome.analysis.losses import AT_ONCE, Loss, bits, pairs, singles, union
-from binome.analysis.outcome import Evaluation, Levels, Outcome, Platform, outcome_at
+from binome.analysis.outcome import UNHURT, Evaluation, Levels, Outcome, Platform, outcome_at, worst
 
 
 @dataclass(slots=True)
@@ -41,6 +41,7 @@ class Survey:
     worse_pairs: list[Loss] = field(default_factory=list)
     one: dict[str, Worst] = field(default_factory=dict)
     two: dict[str, Worst] = field(default_factory=dict)
+    _worst: Levels = UNHURT
 
     @property
     def tried(self) -> int:
@@ -55,6 +56,16 @@ class Survey:
         """Whether it goes on by itself whatever two fault domains above the server are lost."""
         return self.survives_one(product) and self.two[product].outcome.goes_on
 
+    def outcome_of(self, domain: str) -> Outcome:
+        """The worst that the loss of one fault domain does to any product."""
+        bit = self.singles.losses.named(domain)
+        return Outcome(sum(1 for level in self._worst if level & bit))
+
+    def alone(self, product: str, domain: str) -> Outcome:
+        """What the loss of one fault domain does to a product."""
+        bit = self.singles.losses.named(domain)
+        return Outcome(sum(1 for level in self.singles.levels(product) if level & bit))
+
     def singly(self, product: str) -> Iterator[tuple[str, Outcome]]:
         """Each fault domain whose loss alone hurts a product, with the outcome."""
         levels = self.singles.levels(product)
@@ -65,12 +76,15 @@ class Survey:
 def survey(platform: Platform, at_once: int = AT_ONCE) -> Survey:
     """Tries every single loss and every pair, `at_once` pairs in one step."""
     every = singles(platform.domains)
-    found = Survey(platform, Evaluation(platform, every))
-    alone = {product: found.singles.levels(product) for product in platform.products}
+    evaluation = Evaluation(platform, every)
+    alone = {product: evaluation.levels(product) for product in platform.products}
+    found = Survey(platform, evaluation, _worst=worst(alone.values()))
     for product, levels in alone.items():
         found.one[product] = Worst()
         found.one[product].meet(levels, every)
-        found.two[product] = Worst(found.one[product].outcome if len(platform.domains.above_servers) < 2 else Outcome.UP)
+        found.two[product] = Worst(
+            found.one[product].outcome if len(platform.domains.above_servers) < 2 else Outcome.UP
+        )
     for portion in pairs(platform.domains, at_once):
         _portion(found, portion, alone)
     return found

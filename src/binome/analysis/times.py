@@ -193,10 +193,10 @@ def longest(seconds: list[float | None]) -> float | None:
 
 
 def duration(seconds: float) -> str:
-    """A duration as people say it: `0 s`, `1.1 s`, `25 s`, `15 min`, `6 h`, `2 d`."""
-    if seconds < 120:
+    """A duration as people say it: `1.1 s`, `25 s`, `15 min`, `6 h`, `2 d`."""
+    if seconds < 60 or (seconds < 120 and seconds % 60):
         return f"{seconds:.3g} s"
-    if seconds < 7_200:
+    if seconds < 3_600:
         return f"{seconds / 60:.3g} min"
     return f"{seconds / 3_600:.3g} h" if seconds < 172_800 else f"{seconds / 86_400:.3g} d"
 

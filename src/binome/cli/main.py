@@ -7,6 +7,7 @@ import sys
 import typer
 
 from binome.cli import estate
+from binome.cli.check import check
 from binome.cli.exits import Exit
 
 app = typer.Typer(
@@ -17,6 +18,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(estate.app, name="estate")
+app.command()(check)
 
 
 def main() -> None:

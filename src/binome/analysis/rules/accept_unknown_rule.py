@@ -15,4 +15,4 @@ def findings(context: Context) -> Iterator[Found]:
         if entry.rule not in context.rule_ids:
             remedy = did_you_mean(entry.rule, context.rule_ids, "Remove the entry, or name a rule of docs/rules.")
             message = f"There is no rule {entry.rule}: nothing is accepted by it."
-            yield Found(Severity.WARNING, entry.subject, ("accept", index, "rule"), message, Remedy(remedy))  # type: ignore[arg-type]
+            yield Found(Severity.WARNING, entry.subject, ("accept", index, "rule"), message, Remedy(remedy))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from binome.analysis import fate
-from binome.analysis.edit import Remedy, as_list, put
+from binome.analysis.edit import Remedy
 from binome.analysis.findings import Context, Found, Severity
 from binome.analysis.outcome import required
 
@@ -35,15 +35,13 @@ def findings(context: Context) -> Iterator[Found]:
         places = fate.shared(platform, service.on, need)
         if places:
             where = fate.titles(platform, places)
-            members = fate.moved(platform, name, need)
-            words = f"Move a member out of {where}; three sites need one each."
             yield Found(
                 fate.severity(platform, places),
                 name,
                 path,
-                f"A majority stands in {where}: its loss ends every takeover, and Patroni stops the writes of a primary "
-                "that lives elsewhere.  In November 2020 one half-broken switch kept Cloudflare's etcd from agreeing, "
+                f"A majority stands in {where}: its loss ends every takeover, and Patroni stops the writes of a "
+                "primary that lives elsewhere.  In November 2020 one half-broken switch kept Cloudflare's etcd from agreeing, "
                 "and its control plane was down for six hours.",
-                put(platform.estate, path, as_list(members), words) if members else Remedy(words),
+                fate.spread(platform, name, places, f"Move a member out of {where}; three sites need one each."),
                 tuple(places),
             )

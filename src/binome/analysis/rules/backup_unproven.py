@@ -30,7 +30,10 @@ def findings(context: Context) -> Iterator[Found]:
                 f"{{every: 1d, on: {server}}}",
                 "Restore it every day on a server that can be spared.",
             )
-            message = f"It is never restored, so nobody knows whether it can be, how long that takes, nor how old it is.  {_PRECEDENT}"
+            message = (
+                "It is never restored, so nobody knows whether it can be, how long that takes, nor how old it is."
+                f"  {_PRECEDENT}"
+            )
             yield Found(Severity.WARNING, name, ("backups", name), message, remedy)
         elif backup.proof.on in members:
             every = f"{backup.proof.every_ms // 60_000}m"
@@ -40,5 +43,8 @@ def findings(context: Context) -> Iterator[Found]:
                 f"{{every: {every}, on: {server}}}",
                 "Restore it on a server that does not run what is copied.",
             )
-            message = f"It is proven on {backup.proof.on}, which is what the copy is to replace: the proof dies with the original.  {_PRECEDENT}"
+            message = (
+                f"It is proven on {backup.proof.on}, which is what the copy is to replace: the proof dies with the "
+                f"original.  {_PRECEDENT}"
+            )
             yield Found(Severity.WARNING, name, ("backups", name, "proof"), message, remedy)

@@ -18,7 +18,11 @@ def findings(context: Context) -> Iterator[Found]:
         if not short or service.load is None or service.capacity is None:
             continue
         needed, path = required_for_load(service), ("services", name, "capacity")
-        more = f"Add members in other places: {needed} must carry {service.load:g}" if service.capacity else "Say what a member carries"
+        more = (
+            f"Add members in other places: {needed} must carry {service.load:g}"
+            if service.capacity
+            else "Say what a member carries"
+        )
         if needed > len(service.on):
             have = len(service.on) * service.capacity
             message = f"With nothing lost its {len(service.on)} members carry {have:g} of {service.load:g} at peak."
@@ -28,5 +32,7 @@ def findings(context: Context) -> Iterator[Found]:
         inner = platform.domains.innermost(lost)
         where = platform.domains.title(inner[0])
         after = sum(not platform.domains.holds(inner[0], one) for one in service.on) * service.capacity
-        message = f"Without {where} it carries {after:g} of {service.load:g} at peak: slow for everybody, at the worst time."
+        message = (
+            f"Without {where} it carries {after:g} of {service.load:g} at peak: slow for everybody, at the worst time."
+        )
         yield Found(Severity.WARNING, name, path, message, Remedy(f"{more} after any loss."))

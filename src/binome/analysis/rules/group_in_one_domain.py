@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from binome.analysis import fate
-from binome.analysis.edit import Remedy, as_list, put
 from binome.analysis.findings import Context, Found
 from binome.analysis.outcome import required
 
@@ -19,17 +18,16 @@ def findings(context: Context) -> Iterator[Found]:
             continue
         places = fate.shared(platform, service.on, need)
         if places:
-            where, path = fate.titles(platform, places), ("services", name, "on")
+            where = fate.titles(platform, places)
             taken = max(sum(platform.domains.holds(place, one) for one in service.on) for place in places)
-            members = fate.moved(platform, name, need)
             words = f"Spread the members, so that {need} of them stand{'s' if need == 1 else ''} outside {where}."
             yield Found(
                 fate.severity(platform, places),
                 name,
-                path,
+                ("services", name, "on"),
                 f"{taken} of {len(service.on)} members stand in {where}, and {need} must live: their number protects "
                 "from a broken server, not from the loss of the place.  In Paris, in April 2023, water in one data "
                 "centre took a whole cloud region, all its zones at first.",
-                put(platform.estate, path, as_list(members), words) if members else Remedy(words),
+                fate.spread(platform, name, places, words),
                 tuple(places),
             )

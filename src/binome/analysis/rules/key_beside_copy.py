@@ -12,8 +12,6 @@ from binome.analysis import fate
 from binome.analysis.edit import as_list, put
 from binome.analysis.findings import Context, Found, Severity
 
-_PRECEDENT = "In Strasbourg, in March 2021, copies outlived the fire and the only key had stood in the rack."
-
 
 def findings(context: Context) -> Iterator[Found]:
     """One finding a vault."""

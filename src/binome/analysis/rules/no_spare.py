@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from binome.analysis import fate
-from binome.analysis.edit import as_list, put
+from binome.analysis.edit import Remedy, as_list, put
 from binome.analysis.findings import Context, Found, Severity
 from binome.analysis.losses import bits
 from binome.analysis.outcome import Cause
@@ -27,7 +27,9 @@ def findings(context: Context) -> Iterator[Found]:
             spare = fate.elsewhere(platform, service.on)
             message = (
                 f"Without {where} it is down to what it needs, and no spare is left to rebuild on.  After the fire of "
-                "March 2021 new servers were sold out for days, and the data centre came back after months."
+                "March 2021 the data centre took months to come back."
             )
-            value = as_list([*service.spares, spare or "SERVER"])
-            yield Found(Severity.INFO, name, path, message, put(platform.estate, path, value, "Name a spare in another place."))
+            remedy = Remedy("Rent a server in another place and name it under spares.")
+            if spare is not None:
+                remedy = put(platform.estate, path, as_list([*service.spares, spare]), "Name a spare in another place.")
+            yield Found(Severity.INFO, name, path, message, remedy)

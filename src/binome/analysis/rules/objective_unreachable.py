@@ -38,7 +38,9 @@ def findings(context: Context) -> Iterator[Found]:
                 name,
                 ("products", name, "objective"),
                 f"One loss breaks it.  {said[:1].upper()}{said[1:]}{more}.",
-                Remedy("Make these losses shorter (a partner, automatic takeover, a measured restore), or promise less."),
+                Remedy(
+                    "Make these losses shorter (a partner, automatic takeover, a measured restore), or promise less."
+                ),
             )
 
 

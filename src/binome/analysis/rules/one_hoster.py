@@ -9,7 +9,8 @@ from binome.analysis.edit import Remedy
 from binome.analysis.findings import Context, Found
 
 _PRECEDENT = (
-    "In May 2024 Google Cloud deleted UniSuper's whole subscription, all regions; copies with another provider saved it."
+    "In May 2024 Google Cloud deleted UniSuper's whole subscription, both regions of it; a copy with another provider "
+    "saved it."
 )
 
 

@@ -1,4 +1,4 @@
-"""All names of a service with one registrar: a lapsed bill, a stolen login or a dispute, and nobody finds the platform."""
+"""All names of a service with one registrar: a lapsed bill or a stolen login, and nobody finds the platform."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def findings(context: Context) -> Iterator[Found]:
             Severity.WARNING,
             registrar,
             ("domains", registrar),
-            f"{listed(leading)} {'hangs' if len(leading) == 1 else 'hang'} on this one account: without it customers do "
-            "not find a platform that runs.",
+            f"{listed(leading)} {'hangs' if len(leading) == 1 else 'hang'} on this one account: without it customers "
+            "do not find a platform that runs.",
             Remedy(
-                "Register a second name elsewhere and let products answer on both; or buy a registry lock and write under "
-                f"accept: {{rule: one-registrar, subject: {registrar}, reason: …, until: …}}."
+                "Register a second name elsewhere and let products answer on both; or buy a registry lock and write "
+                f"under accept: {{rule: one-registrar, subject: {registrar}, reason: …, until: …}}."
             ),
             (registrar,),
         )

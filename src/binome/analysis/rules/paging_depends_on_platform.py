@@ -47,7 +47,9 @@ def _dependence(platform: Platform, sender: Sender) -> str:
         if host and host == server.address:
             return f"It pages through {name}, a server of the platform"
     places = {domain for domain in sender.in_ for domain in (domain, *platform.domains.around(domain))}
-    shared = next((one for one in sorted(places) if any(map(platform.domains.is_server, platform.domains.inside(one)))), "")
+    shared = next(
+        (one for one in sorted(places) if any(map(platform.domains.is_server, platform.domains.inside(one)))), ""
+    )
     return f"It stands in {platform.domains.title(shared)}, with servers of the platform" if shared else ""
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from binome.analysis import fate
-from binome.analysis.edit import Remedy, as_list, put
 from binome.analysis.findings import Context, Found
 from binome.analysis.outcome import required
 
@@ -21,15 +20,13 @@ def findings(context: Context) -> Iterator[Found]:
             continue
         both = fate.shared(platform, service.on)
         if both:
-            where, path = fate.titles(platform, both), ("services", name, "on")
-            members = fate.moved(platform, name, 1)
-            words = f"Put one of the two on a server outside {where}."
+            where = fate.titles(platform, both)
             yield Found(
                 fate.severity(platform, both),
                 name,
-                path,
+                ("services", name, "on"),
                 f"Both members stand in {where}: one loss takes them both.  In Strasbourg, in March 2021, owners whose "
                 "second server stood next door lost both in one fire.",
-                put(platform.estate, path, as_list(members), words) if members else Remedy(words),
+                fate.spread(platform, name, both, f"Put one of the two on a server outside {where}."),
                 tuple(both),
             )

@@ -15,7 +15,9 @@ def findings(context: Context) -> Iterator[Found]:
     strict: dict[str, tuple[int, str]] = {}
     for product, promised in platform.estate.products.items():
         rpo = promised.objective.rpo_ms
-        for name in platform.chains(product) if rpo is not None else ():
+        if rpo is None:
+            continue
+        for name in platform.chains(product):
             strict[name] = min(strict.get(name, (rpo, product)), (rpo, product))
     for name, (rpo, product) in strict.items():
         service = platform.estate.services.get(name)
@@ -28,7 +30,7 @@ def findings(context: Context) -> Iterator[Found]:
                 Severity.ERROR,
                 name,
                 ("services", name, "replication"),
-                f"Its standby may be behind {behind}, and {product} promises to lose at most {duration(rpo / 1000)}.  In "
-                "October 2018 GitHub promoted replicas that lacked seconds of writes: a day of repair.",
+                f"Its standby may be behind {behind}, and {product} promises to lose at most {duration(rpo / 1000)}."
+                "  In October 2018 GitHub promoted replicas that lacked seconds of writes: a day of repair.",
                 put(platform.estate, ("services", name, "replication"), "synchronous", "Wait for the standby."),
             )

@@ -6,14 +6,15 @@ loss is survived.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from binome.analysis.edit import Remedy
 from binome.analysis.findings import Context, Found, Severity
 from binome.analysis.losses import bits
-from binome.analysis.outcome import Evaluation, Outcome, outcome_at
+from binome.analysis.outcome import Evaluation, Outcome, Platform, outcome_at
 
 JUDGES_PROMISES = True
+_LESS = {"one": "none", "two": "one"}
 
 
 def findings(context: Context) -> Iterator[Found]:
@@ -28,9 +29,7 @@ def findings(context: Context) -> Iterator[Found]:
             for domain, outcome in context.survey.singly(name)
             if not outcome.goes_on and domain not in context.accepted_losses
         }
-        inner = platform.domains.innermost(stopped)
-        said = [f"{platform.domains.title(one)} ({stopped[one]})" for one in sorted(inner, key=lambda one: -stopped[one])]
-        count = len(stopped)
+        said, count = list(_closest(platform, stopped)), len(stopped)
         if not said and product.survives == "two":
             pairs = pairs or Evaluation(platform, context.survey.worse_pairs)
             broken = _pairs(context, pairs, name)
@@ -43,8 +42,15 @@ def findings(context: Context) -> Iterator[Found]:
                 name,
                 ("products", name, "survives" if "survives" in product.model_fields_set else "needs"),
                 f"It is to survive {product.survives} and does not survive {losses}: {', '.join(said[:4])}{more}.",
-                Remedy(f"Mend what is found above, or lower the promise: survives: {'one' if product.survives == 'two' else 'none'}."),
+                Remedy(f"Mend what stops it, or promise less: survives: {_LESS[product.survives]}."),
             )
+
+
+def _closest(platform: Platform, stopped: Mapping[str, Outcome]) -> Iterator[str]:
+    """The closest domains of each outcome, worst first."""
+    for outcome in sorted(set(stopped.values()), reverse=True):
+        for name in platform.domains.innermost(name for name, one in stopped.items() if one is outcome):
+            yield f"{platform.domains.title(name)} ({outcome})"
 
 
 def _pairs(context: Context, pairs: Evaluation, product: str) -> list[tuple[tuple[str, ...], Outcome]]:
@@ -52,4 +58,6 @@ def _pairs(context: Context, pairs: Evaluation, product: str) -> list[tuple[tupl
     broken = [(pairs.losses.losses[position], outcome_at(levels, position)) for position in bits(levels[1])]
     alone = {domain for domain, outcome in context.survey.singly(product) if not outcome.goes_on}
     known = context.accepted_losses | alone
-    return sorted(((loss, outcome) for loss, outcome in broken if known.isdisjoint(loss)), key=lambda one: (-one[1], one[0]))
+    return sorted(
+        ((loss, outcome) for loss, outcome in broken if known.isdisjoint(loss)), key=lambda one: (-one[1], one[0])
+    )

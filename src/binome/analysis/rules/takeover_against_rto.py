@@ -16,7 +16,9 @@ def findings(context: Context) -> Iterator[Found]:
     impatient: dict[str, tuple[int, str]] = {}
     for product, promised in platform.estate.products.items():
         rto = promised.objective.rto_ms
-        for name in platform.chains(product) if rto is not None else ():
+        if rto is None:
+            continue
+        for name in platform.chains(product):
             impatient[name] = min(impatient.get(name, (rto, product)), (rto, product))
     for name, (rto, product) in impatient.items():
         service = platform.estate.services.get(name)
@@ -31,7 +33,8 @@ def findings(context: Context) -> Iterator[Found]:
                 name,
                 ("services", name, key),
                 f"Its takeover {waits}{_said(platform, name)}, and {product} promises to be back in "
-                f"{duration(rto / 1000)}.  In Strasbourg, in March 2021, the alarm came at night and the word of the fire two hours later.",
+                f"{duration(rto / 1000)}.  In Strasbourg, in March 2021, the first alarm came at 00:48 and the word of "
+                "the fire at about three.",
                 _remedy(platform, name),
             )
 
@@ -43,6 +46,8 @@ def _said(platform: Platform, name: str) -> str:
 
 def _remedy(platform: Platform, name: str) -> Remedy:
     if needs_person(platform.estate.services[name]):
-        return put(platform.estate, ("services", name, "takeover"), "automatic", "Let it be taken over without a person.")
+        return put(
+            platform.estate, ("services", name, "takeover"), "automatic", "Let it be taken over without a person."
+        )
     words = "Measure it and hand it in with --measured, or declare it: takeover_outage: 5s."
     return Remedy(words)

@@ -37,15 +37,23 @@ def findings(context: Context) -> Iterator[Found]:
     places = fate.shared(platform, lookout.on, len(lookout.on) // 2 + 1) if len(sites) > 2 else []
     if len(sites) < 3:
         message = (
-            f"It looks from {listed(list(sites))} only: with fewer than three sites a verdict is unconfirmed, paged but "
-            f"never acted on, and a lookout beside what it looks at burns with it.  {_PRECEDENT}"
+            f"It looks from {listed(list(sites))} only: with fewer than three sites a verdict is unconfirmed, paged "
+            f"but never acted on, and a lookout beside what it looks at burns with it.  {_PRECEDENT}"
         )
     elif places:
-        message = f"Most of it stands in {fate.titles(platform, places)}: with that, the verdict goes too.  {_PRECEDENT}"
+        message = (
+            f"Most of it stands in {fate.titles(platform, places)}: with that, the verdict goes too.  {_PRECEDENT}"
+        )
     else:
         return
     path = ("lookout", "on")
-    yield Found(Severity.WARNING, "lookout", path, message, put(platform.estate, path, as_list(_three(context, lookout.on)), "Look from three sites."))
+    yield Found(
+        Severity.WARNING,
+        "lookout",
+        path,
+        message,
+        put(platform.estate, path, as_list(_three(context, lookout.on)), "Look from three sites."),
+    )
 
 
 def _three(context: Context, servers: tuple[str, ...]) -> list[str]:
