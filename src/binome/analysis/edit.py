@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from binome.estate import Estate
+from binome.estate import Estate, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +37,57 @@ class Remedy:
 def put(estate: Estate, path: tuple[str, ...], value: str, words: str) -> Remedy:
     """The remedy that sets the key at `path` (`("services", "database", "on")`) to `value`, written as in the file."""
     place, record = estate.place(*path), estate.place(*path[:-1])
-    key = path[-1]
-    if place != record:
-        change = _replaced(estate.line(place.line), place.line, place.column, key, value)
+    if place == record:
+        change = _added(estate, record.line, path[-2], path[-1], value)
     else:
-        change = _added(estate, record.line, path[-2], key, value)
+        change = _replaced(estate.line(place.line), place, value)
     return Remedy(words, (change,) if change else ())
 
 
-def _replaced(line: str, number: int, column: int, key: str, value: str) -> Change | None:
-    before, rest = line[: column - 1], line[column - 1 :]
-    found = re.match(
-        rf'({re.escape(key)}: *)(\[[^\]]*\]|\{{[^}}]*\}}|"[^"]*"|[^\s,\[{{}}#][^,}}#]*?)(\s*(?:[,}}#].*)?)$', rest
-    )
-    if found is None:
+def grown(estate: Estate, path: tuple[str, ...], entry: str, words: str) -> Remedy:
+    """The remedy that adds an entry (`beta: {url: …}`) to the record at `path`."""
+    place = estate.place(*path)
+    line = estate.line(place.line)
+    start, end = _value(line, place.column - 1)
+    if end is None:
+        return Remedy(words)
+    if start < end:
+        old = line[start:end]
+        change = _replaced(line, place, f"{old[:-1]}, {entry}}}") if old.endswith("}") else None
+    else:
+        change = _added(estate, place.line, path[-1], *entry.split(": ", 1))
+    return Remedy(words, (change,) if change else ())
+
+
+def _replaced(line: str, place: Place, value: str) -> Change | None:
+    start, end = _value(line, place.column - 1)
+    if end is None or start == end:
         return None
-    after = found[3]
+    after = line[end:]
     if after.lstrip().startswith("#"):  # keeps the comment in its column
-        room = len(found[2]) + len(after) - len(after.lstrip()) - len(value)
+        room = end - start + len(after) - len(after.lstrip()) - len(value)
         after = " " * max(2, room) + after.lstrip()
-    return Change(number, line, (before + found[1] + value + after,))
+    return Change(place.line, line, (line[:start] + value + after,))
+
+
+def _value(line: str, key: int) -> tuple[int, int | None]:
+    """Where the value of the key at column `key` begins and ends; no end where it goes on in the next line."""
+    start = line.find(":", key) + 1
+    start += len(line[start:]) - len(line[start:].lstrip())
+    depth, quoted = 0, ""
+    for at in range(start, len(line)):
+        character = line[at]
+        if quoted:
+            quoted = "" if character == quoted else quoted
+        elif character in "\"'":
+            quoted = character
+        elif character in "[{":
+            depth += 1
+        elif depth == 0 and (character in ",]}" or (character == "#" and line[at - 1] == " ")):
+            return start, start + len(line[start:at].rstrip())
+        elif character in "]}":
+            depth -= 1
+    return start, None if depth or quoted else len(line.rstrip())
 
 
 def _added(estate: Estate, number: int, name: str, key: str, value: str) -> Change | None:

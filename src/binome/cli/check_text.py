@@ -221,7 +221,11 @@ def _findings(platform: Platform, findings: Sequence[Finding], file: str) -> Ite
 def _finding(finding: Finding, file: str) -> Iterator[str]:
     found, indent = finding.found, " " * 9
     where = f"{file}:{finding.place.line}:{finding.place.column}"
-    yield f"{found.severity!s:<7}  {finding.rule:<26} {found.subject}, {where}"
+    head = f"{found.severity!s:<7}  {finding.rule:<26} {found.subject}"
+    if len(head) + len(where) + 2 > width():
+        yield f"{head}\n{indent}{where}"
+    else:
+        yield f"{head}, {where}"
     yield _wrapped(found.message, indent)
     yield _wrapped(found.remedy.words, indent + "  ", indent + "→ ")
     for change in found.remedy.changes:

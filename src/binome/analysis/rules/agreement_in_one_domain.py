@@ -40,8 +40,8 @@ def findings(context: Context) -> Iterator[Found]:
                 name,
                 path,
                 f"A majority stands in {where}: its loss ends every takeover, and Patroni stops the writes of a "
-                "primary that lives elsewhere.  In November 2020 one half-broken switch kept Cloudflare's etcd from agreeing, "
-                "and its control plane was down for six hours.",
+                "primary that lives elsewhere.  In November 2020 one half-broken switch kept Cloudflare's etcd from "
+                "agreeing, and its control plane was down for six hours.",
                 fate.spread(platform, name, places, f"Move a member out of {where}; three sites need one each."),
                 tuple(places),
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from binome.analysis import fate
-from binome.analysis.edit import put
+from binome.analysis.edit import Remedy, put
 from binome.analysis.findings import Context, Found, Severity
 
 _PRECEDENT = (
@@ -22,29 +22,14 @@ def findings(context: Context) -> Iterator[Found]:
     platform = context.platform
     for name, backup in platform.estate.backups.items():
         members = [one for data in backup.of for one in platform.estate.services[platform.estate.data[data].in_].on]
-        server = fate.elsewhere(platform, members) or "SERVER"
+        server, path = fate.elsewhere(platform, members), ("backups", name, "proof")
         if backup.proof is None:
-            remedy = put(
-                platform.estate,
-                ("backups", name, "proof"),
-                f"{{every: 1d, on: {server}}}",
-                "Restore it every day on a server that can be spared.",
-            )
-            message = (
-                "It is never restored, so nobody knows whether it can be, how long that takes, nor how old it is."
-                f"  {_PRECEDENT}"
-            )
-            yield Found(Severity.WARNING, name, ("backups", name), message, remedy)
+            words = "Restore it every day on a server that can be spared: proof: {every: 1d, on: …}."
+            remedy = put(platform.estate, path, f"{{every: 1d, on: {server}}}", words) if server else Remedy(words)
+            message = "It is never restored: nobody knows whether it can be, how long that takes, nor how old it is."
+            yield Found(Severity.WARNING, name, path[:-1], f"{message}  {_PRECEDENT}", remedy)
         elif backup.proof.on in members:
-            every = f"{backup.proof.every_ms // 60_000}m"
-            remedy = put(
-                platform.estate,
-                ("backups", name, "proof"),
-                f"{{every: {every}, on: {server}}}",
-                "Restore it on a server that does not run what is copied.",
-            )
-            message = (
-                f"It is proven on {backup.proof.on}, which is what the copy is to replace: the proof dies with the "
-                f"original.  {_PRECEDENT}"
-            )
-            yield Found(Severity.WARNING, name, ("backups", name, "proof"), message, remedy)
+            words = "Restore it on a server that does not run what is copied."
+            remedy = put(platform.estate, (*path, "on"), server, words) if server else Remedy(words)
+            message = f"It is proven on {backup.proof.on}, which runs what the copy is to replace."
+            yield Found(Severity.WARNING, name, path, f"{message}  {_PRECEDENT}", remedy)

@@ -1,7 +1,7 @@
 """The key beside the copy: a copy is worth its key, and a key that is lost with it, or stolen with it, is none.
 
 `key_on` names the servers that keep a vault's key. Where it is missing nobody knows; where all of them share a place
-with the vault, or with all that is copied there, one loss leaves a copy that nobody can read.
+with the vault, whoever loses that place or breaks into it has both.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from binome.analysis import fate
-from binome.analysis.edit import as_list, put
+from binome.analysis.edit import Remedy, as_list, put
 from binome.analysis.findings import Context, Found, Severity
 
 
@@ -19,13 +19,16 @@ def findings(context: Context) -> Iterator[Found]:
     for name, vault in platform.estate.vaults.items():
         if vault.key is None:
             continue
-        away = fate.elsewhere(platform, [vault.on]) or "SERVER"
-        path = ("vaults", name, "key_on")
+        away, path = fate.elsewhere(platform, [vault.on]), ("vaults", name, "key_on")
         if not vault.key_on:
-            remedy = put(platform.estate, path, as_list([away]), "Say which servers keep it; one must stand elsewhere.")
+            words = "Say which servers keep it (key_on); one must stand elsewhere."
             message = "Nothing says where its key is kept besides: without the key its copies cannot be read."
-            yield Found(Severity.WARNING, name, ("vaults", name), message, remedy)
-        elif vault.on in vault.key_on and all(not fate.apart(platform, one, [vault.on]) for one in vault.key_on):
-            remedy = put(platform.estate, path, as_list([*vault.key_on, away]), "Keep the key in another place too.")
+            severity, path_found = Severity.WARNING, path[:-1]
+        elif all(not fate.apart(platform, one, [vault.on]) for one in vault.key_on):
+            words = "Keep the key in another place too."
             message = "Its key lies only beside the copies: who loses or steals one has lost or stolen the other."
-            yield Found(Severity.ERROR, name, path, message, remedy)
+            severity, path_found = Severity.ERROR, path
+        else:
+            continue
+        remedy = put(platform.estate, path, as_list([*vault.key_on, away]), words) if away else Remedy(words)
+        yield Found(severity, name, path_found, message, remedy)

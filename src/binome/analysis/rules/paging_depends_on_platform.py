@@ -7,7 +7,6 @@ servers, or where it stands in a fault domain of the platform's servers. One way
 from __future__ import annotations
 
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from binome.analysis.edit import Remedy
 from binome.analysis.findings import Context, Found, Severity
@@ -54,7 +53,7 @@ def _dependence(platform: Platform, sender: Sender) -> str:
 
 
 def _host(reached: Sender | Provider) -> str:
-    return reached.host or (urlsplit(reached.url).hostname if reached.url else None) or ""
+    return reached.host or (reached.url or "").partition("://")[2].partition("/")[0].partition(":")[0]
 
 
 def _same(one: str, other: str) -> bool:

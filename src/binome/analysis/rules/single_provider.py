@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from binome.analysis.edit import Remedy, put
+from binome.analysis.edit import grown
 from binome.analysis.fate import shared, titles
 from binome.analysis.findings import Context, Found, Severity
 
@@ -25,16 +25,5 @@ def findings(context: Context) -> Iterator[Found]:
         else:
             continue
         words = f"Add a second provider that shares nothing with {providers[0]}, and let messages wait for either."
-        yield Found(Severity.WARNING, name, path, message, _remedy(context, name, words), (*providers[:1], *both))
-
-
-def _remedy(context: Context, name: str, words: str) -> Remedy:
-    estate = context.platform.estate
-    place = estate.place("links", name, "providers")
-    line = estate.line(place.line)
-    opened = line.find("{", place.column)
-    if opened < 0 or "providers" not in line or line.count("{") != line.count("}"):
-        return Remedy(words)
-    inside = line[opened + 1 : line.rstrip().rfind("}")]
-    value = f'{{{inside.rstrip("}")}}}, second: {{url: "https://…", secret: "env:SECOND"}}}}'
-    return put(estate, ("links", name, "providers"), value, words)
+        remedy = grown(platform.estate, path, 'second: {url: "https://second.example", secret: "env:SECOND"}', words)
+        yield Found(Severity.WARNING, name, path, message, remedy, (*providers[:1], *both))

@@ -1,0 +1,159 @@
+"""The evaluation of all losses at once against the oracle, and the cases that an engineer would ask about."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from binome.analysis.losses import Losses, at_least, bits, bitset, counted, pairs, singles
+from binome.analysis.outcome import UNTOUCHED, Detail, Evaluation, Outcome, Platform, details, outcome_at
+from binome.analysis.survey import survey
+from binome.analysis.times import Measured
+from binome.estate import Estate, load
+from tests.analysis.estates import estates
+from tests.analysis.oracle import WORST, Oracle
+
+
+@given(estates())
+def test_every_single_and_every_pair_is_what_the_oracle_says(estate: Estate) -> None:
+    platform = Platform(estate)
+    losses = [*singles(platform.domains), *(pair for portion in pairs(platform.domains) for pair in portion)]
+    evaluation = Evaluation(platform, losses)
+    for product in platform.products:
+        levels, found = evaluation.levels(product), details(evaluation, product)
+        for position, loss in enumerate(losses):
+            detail = found.get(position, UNTOUCHED)
+            got = str(detail.outcome), detail.outage_s, detail.loss_s
+            assert got == Oracle(estate, loss).product(product), (product, loss)
+            assert outcome_at(levels, position) == detail.outcome
+
+
+@given(estates(), st.integers(1, 7))
+def test_the_survey_lists_a_pair_just_where_it_is_worse_for_a_product(estate: Estate, at_once: int) -> None:
+    platform = Platform(estate)
+    found = survey(platform, at_once)
+
+    def outcome(product: str, *loss: str) -> int:
+        return WORST.index(Oracle(estate, loss).product(product)[0])
+
+    above = platform.domains.above_servers
+    expected = [
+        (one, other)
+        for one, other in combinations(above, 2)
+        if any(outcome(p, one, other) > max(outcome(p, one), outcome(p, other)) for p in platform.products)
+    ]
+    assert sorted(found.worse_pairs) == sorted(expected)
+    assert found.pairs_tried == len(above) * (len(above) - 1) // 2
+    for product in platform.products:
+        assert found.one[product].outcome == max(outcome(product, name) for name in platform.domains.kinds)
+        if len(above) > 1:
+            assert found.two[product].outcome == max(outcome(product, *pair) for pair in combinations(above, 2))
+
+
+@given(st.lists(st.integers(0, 255), max_size=12), st.integers(0, 14))
+def test_the_bit_sliced_counter_counts(sets: list[int], least: int) -> None:
+    reached = at_least(counted(sets), least, 255)
+    for position in range(8):
+        assert (reached >> position & 1) == (sum(one >> position & 1 for one in sets) >= least)
+
+
+@given(st.sets(st.integers(0, 300)))
+def test_bits_and_bitset_are_each_others_inverse(positions: set[int]) -> None:
+    assert list(bits(bitset(sorted(positions)))) == sorted(positions)
+
+
+PAIR = """
+sites: {{gra: {{}}, sbg: {{}}, par: {{}}}}
+servers: {{g: {{site: gra}}, s: {{site: sbg}}, p: {{site: par}}, q: {{site: par}}}}
+services:
+  agree: {{kind: etcd, on: [g, s, p]}}
+  db: {{kind: postgresql, on: [{on}], needs: [agree], spares: [q], {options}}}
+products: {{shop: {{needs: [db]}}}}
+people: {{response: 15m}}
+lookout: {{on: [g, s, p]}}
+"""
+
+
+def lose(estate: Estate, *loss: str, measured: Measured | None = None) -> Detail:
+    product = next(iter(estate.products or estate.services))
+    return details(Evaluation(Platform(estate, measured), [loss]), product).get(0, UNTOUCHED)
+
+
+def pair(options: str, on: str = "g, s") -> Estate:
+    return load(PAIR.format(on=on, options=options).encode())
+
+
+@pytest.mark.parametrize(
+    ("options", "loss", "outcome", "outage_s", "loss_s"),
+    [
+        ("takeover: automatic", ["sbg"], Outcome.UP, 25.0, 0.0),
+        ("takeover: confirm", ["sbg"], Outcome.UP, 25.0, 0.0),
+        ("takeover: shadow", ["sbg"], Outcome.UP, 25.0, 0.0),
+        ("takeover: manual", ["sbg"], Outcome.MANUAL, 900.0, 0.0),
+        ("takeover: automatic, takeover_outage: 1s", ["sbg"], Outcome.UP, 1.0, 0.0),
+        ("takeover: confirm, takeover_outage: 1s", ["sbg"], Outcome.UP, 25.0, 0.0),
+        ("takeover: confirm, takeover_outage: 40s", ["sbg"], Outcome.UP, 40.0, 0.0),
+        ("takeover: automatic, replication: asynchronous", ["sbg"], Outcome.UP, 25.0, None),
+        ("takeover: automatic, replication: asynchronous, lag: 5s", ["sbg"], Outcome.UP, 25.0, 5.0),
+        ("takeover: automatic", ["par"], Outcome.UP, 0.0, 0.0),
+        ("takeover: automatic", ["sbg", "par"], Outcome.MANUAL, 900.0, 0.0),
+        ("takeover: automatic", ["gra", "sbg"], Outcome.GONE, None, None),
+    ],
+)
+def test_a_database_pair(options: str, loss: list[str], outcome: Outcome, outage_s: float, loss_s: float) -> None:
+    detail = lose(pair(options), *loss)
+    assert (detail.outcome, detail.outage_s, detail.loss_s) == (outcome, outage_s, loss_s)
+
+
+def test_the_third_member_need_not_have_the_last_writes() -> None:
+    detail = lose(pair("takeover: automatic", on="g, s, q"), "g", "s")
+    assert (detail.outcome, detail.loss_s) == (Outcome.MANUAL, None)
+
+
+def test_a_fast_takeover_needs_a_majority_of_the_lookout_sites() -> None:
+    text = PAIR.format(on="g, s", options="takeover: automatic, takeover_outage: 1s")
+    assert lose(load(text.encode()), "gra").outage_s == 1.0
+    assert lose(load(text.replace("{on: [g, s, p]}\n", "{on: [g, q, p]}\n").encode()), "gra").outage_s == 25.0
+
+
+def test_measured_goes_before_declared() -> None:
+    estate = pair("takeover: automatic, takeover_outage: 9s")
+    measured = Measured.read(b'{"services": {"db": {"takeover_s": 1.07}}}', estate)
+    assert lose(estate, "gra", measured=measured).outage_s == 1.07
+
+
+def test_a_region_of_two_hosters_is_one_and_may_share_its_name_with_a_site() -> None:
+    estate = load(
+        b"hosters: {a: {}, b: {}}\nsites: {par: {hoster: a, region: par}, par-2: {hoster: b, region: par}}\n"
+        b"servers: {x: {site: par}, y: {site: par-2}}\nservices: {web: {kind: http, on: [x, y]}}\n"
+    )
+    assert lose(estate, "par").outcome is Outcome.DEGRADED
+    assert lose(estate, "region:par").outcome is Outcome.GONE
+
+
+def test_domains_that_stand_in_each_other_fail_together() -> None:
+    estate = load(
+        b"sites: {a: {in: d}}\ndomains: {d: {kind: building, in: a}}\n"
+        b"servers: {x: {site: a}}\nservices: {web: {kind: http, on: x}}\n"
+    )
+    assert lose(estate, "a").outcome is lose(estate, "d").outcome is Outcome.GONE
+
+
+def test_an_estate_of_nothing_is_answered() -> None:
+    found = survey(Platform(load(b"sites: {a: {}}\n")))
+    assert (found.tried, found.worse_pairs) == (1, [])
+
+
+def test_a_chain_of_needs_that_is_longer_than_the_stack() -> None:
+    services = "\n".join(f"  s{n}: {{kind: http, on: x, needs: [{f's{n - 1}' if n else ''}]}}" for n in range(2_000))
+    estate = load(f"sites: {{a: {{}}}}\nservers: {{x: {{site: a}}}}\nservices:\n{services}\n".encode())
+    assert Evaluation(Platform(estate), [("a",)]).levels("s1999") == (1, 1, 1, 1)
+
+
+def test_losses_know_what_falls_with_what() -> None:
+    platform = Platform(pair("takeover: automatic"))
+    losses = Losses(platform.domains, [("gra",), ("s",), ("gra", "par")])
+    assert [list(bits(losses.of(name))) for name in ("g", "s", "p")] == [[0, 2], [1], [2]]
