@@ -3,7 +3,7 @@
 # make check   the quick half: no root, no engines
 # make lab-test, make bench, make lock
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint unit lab-test lock root engines clean
+.PHONY: help demo test check lint unit lab-test bench lock root engines clean
 
 python := .venv/bin/python
 demo_flags ?=
@@ -38,6 +38,9 @@ unit: .venv/ready
 
 lab-test: root .venv/ready engines
 	@$(python) -m pytest -q -m lab
+
+bench: .venv/ready
+	@for file in bench/*.py; do echo "$$file"; $(python) $$file || exit; done
 
 lock: .venv/ready
 	@scripts/lock

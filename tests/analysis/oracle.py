@@ -113,11 +113,17 @@ class Oracle:
         assert service.kind == "postgresql"
         lag = None if service.lag_ms is None else service.lag_ms / 1000
         loses = 0.0 if service.replication == "synchronous" and lost == 1 else lag
-        if service.takeover == "manual" or (service.replication == "synchronous" and lost > 1):
+        agreed = all(self.agrees(need) for need in service.needs if need in self.estate.services)
+        if service.takeover == "manual" or not agreed or (service.replication == "synchronous" and lost > 1):
             return "manual", self.response(), loses
         if service.takeover == "automatic" and self.lookouts_agree():
             return "up", 25.0 if outage is None else outage, loses
         return "up", max(25.0, outage or 0.0), loses
+
+    def agrees(self, name: str) -> bool:
+        service = self.estate.services[name]
+        need = service.need or len(service.on) // 2 + 1
+        return service.kind != "etcd" or sum(not self.lost(server) for server in service.on) >= need
 
     def dead(self, name: str) -> Iterable[Verdict]:
         service = self.estate.services[name]

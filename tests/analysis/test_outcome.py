@@ -157,3 +157,27 @@ def test_losses_know_what_falls_with_what() -> None:
     platform = Platform(pair("takeover: automatic"))
     losses = Losses(platform.domains, [("gra",), ("s",), ("gra", "par")])
     assert [list(bits(losses.of(name))) for name in ("g", "s", "p")] == [[0, 2], [1], [2]]
+
+
+def test_two_lookout_sites_are_too_few_to_hasten_a_takeover() -> None:
+    text = PAIR.format(on="g, s", options="takeover: automatic, takeover_outage: 1s")
+    assert lose(load(text.replace("{on: [g, s, p]}\n", "{on: [s, p, q]}\n").encode()), "gra").outage_s == 25.0
+
+
+def test_a_copy_without_its_key_is_none() -> None:
+    text = PAIR.format(on="g, s", options="takeover: automatic") + (
+        "vaults: {v: {kind: restic, on: p, path: /srv, key: 'env:KEY', key_on: [KEYS]}}\n"
+        "data: {d: {in: db, backup: b}}\nbackups: {b: {of: d, method: dump, every: 1d, to: v}}\n"
+    )
+    assert lose(load(text.replace("KEYS", "g, q").encode()), "gra", "sbg").outcome is Outcome.RESTORE
+    assert lose(load(text.replace("KEYS", "g, s").encode()), "gra", "sbg").outcome is Outcome.GONE
+
+
+def test_capacity_is_counted_in_the_decimals_of_the_file() -> None:
+    servers = [f"x{n}" for n in range(12)]
+    estate = load(
+        f"sites: {{a: {{}}}}\nservers: {{{', '.join(f'{one}: {{site: a}}' for one in servers)}}}\n"
+        f"services: {{web: {{kind: http, on: [{', '.join(servers)}], load: 2.2, capacity: 0.2}}}}\n".encode()
+    )
+    assert lose(estate, "x0").outcome is Outcome.UP
+    assert lose(estate, "x0", "x1").outcome is Outcome.DEGRADED

@@ -1,8 +1,8 @@
 """The answer as plain data, with the stable names that other tools read; docs/check.md describes them.
 
 Every single loss is listed; a pair only where it is worse for a product than either of its losses alone. A loss
-lists every product. Where a file names no products its services stand for them, and a loss lists those that it
-touches: of thousands it touches few.
+lists every product. Where a file names no products its services stand for them: of thousands a loss hurts few, so
+those that are not listed are up.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ from binome.analysis.survey import Survey
 def as_json(survey: Survey, findings: Sequence[Finding], asked: Loss | None = None) -> dict[str, Any]:
     """The whole answer; with `asked`, of that one loss only."""
     platform = survey.platform
-    pairs = Evaluation(platform, survey.worse_pairs)
-    losses = (
-        [*losses_of(survey.singles), *losses_of(pairs)] if asked is None else losses_of(Evaluation(platform, [asked]))
-    )
+    every = [survey.singles, Evaluation(platform, survey.worse_pairs)]
+    if asked is not None:
+        every = [Evaluation(platform, [asked])]
     return {
         "estate": platform.estate.estate,
-        "losses": list(losses),
+        "losses": [loss for evaluation in every for loss in losses_of(evaluation)],
         "findings": [_finding(finding) for finding in findings],
         "summary": {
             "losses_tried": survey.tried,
@@ -47,10 +46,10 @@ def losses_of(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
     """Each loss of an evaluation, with what it does to the products."""
     platform = evaluation.platform
     everything = bool(platform.estate.products)
-    touched = {product: details(evaluation, product) for product in platform.products}
     by_loss: dict[int, dict[str, Detail]] = {}
-    for product, found in touched.items():
-        for position, detail in found.items():
+    for product in platform.products:
+        among = evaluation.losses.all if everything else evaluation.levels(product)[0]
+        for position, detail in details(evaluation, product, among).items():
             by_loss.setdefault(position, {})[product] = detail
     for position, loss in enumerate(evaluation.losses.losses):
         here = by_loss.get(position, {})

@@ -13,14 +13,18 @@ from binome.analysis.outcome import Cause, Detail, Effect, Platform, required, r
 from binome.analysis.times import Time, duration, plus
 from binome.estate.model import PostgresqlService
 
+MOST_REASONS = 12
+
 
 def because(platform: Platform, product: str, detail: Detail, loss: Loss) -> list[str]:
-    """One sentence an effect, worst first: chain, what is lost, what follows."""
+    """One sentence an effect, worst first: chain, what is lost, what follows; beyond `MOST_REASONS` how many more."""
     chains = platform.chains(product)
-    return [
+    reasons = [
         f"{' → '.join(chains[effect.subject])}: {sentence(platform, effect.subject, [effect], loss)}"
-        for effect in detail.effects
+        for effect in detail.effects[:MOST_REASONS]
     ]
+    more = len(detail.effects) - MOST_REASONS
+    return [*reasons, f"and {more} more"] if more > 0 else reasons
 
 
 def is_lost(platform: Platform, name: str, loss: Loss) -> bool:

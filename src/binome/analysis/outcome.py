@@ -10,7 +10,8 @@ up        THINNED                             an agreement its majority, a link 
 up        TAKEN_OVER                          the members that it needs; they go on by themselves
 degraded  NO_PARTNER                          just the members that it needs, and no spare to build another on
 degraded  SHORT                               less capacity than its load
-manual    PERSON_STARTS                       the members that it needs, but its takeover waits for a person
+manual    PERSON_STARTS                       the members that it needs, but its takeover waits for a person, because
+                                              it is set to, or because its agreement is lost too
 manual    NOT_IN_SYNC                         a standby that need not have every acknowledged write
 manual    BELOW_NEED                          some members, but fewer than it needs
 manual    NO_QUORUM                           an agreement without its majority: nothing that needs it goes on alone
@@ -120,6 +121,7 @@ class Platform:
         services = estate.services
         needs = {name: [need for need in one.needs if need in services] for name, one in services.items()}
         self.order = tuple(TopologicalSorter(needs).static_order())
+        self._chains: dict[str, dict[str, tuple[str, ...]]] = {}
         self.products: Mapping[str, Sequence[str]] = {name: one.needs for name, one in estate.products.items()}
         if not self.products:  # then each service stands for itself
             self.products = {name: (name,) for name in services}
@@ -145,6 +147,8 @@ class Platform:
 
     def chains(self, product: str) -> dict[str, tuple[str, ...]]:
         """All that a product needs, each with the shortest way to it: `database: (campaigns, web, database)`."""
+        if product in self._chains:
+            return self._chains[product]
         chains: dict[str, tuple[str, ...]] = {}
         ahead: list[tuple[tuple[str, ...], str]] = [
             ((product,) if product != need else (), need) for need in self.products[product]
@@ -153,6 +157,7 @@ class Platform:
             if name not in chains:
                 chains[name] = (*way, name)
                 ahead.extend((chains[name], need) for need in self.needs(name))
+        self._chains[product] = chains
         return chains
 
 
@@ -185,6 +190,7 @@ class Evaluation:
         self._agreed = self._lookouts_agree()
         self._effects: dict[str, tuple[Effect, ...]] = {}
         self._levels: dict[str, Levels] = {}
+        self._products: dict[str, Levels] = {}
         for name in platform.estate.links:
             self._decide(name, self._link(name), ())
         for name in platform.order:
@@ -192,7 +198,9 @@ class Evaluation:
 
     def levels(self, product: str) -> Levels:
         """The losses that are at least degraded, manual, restore and gone for a product."""
-        return worst(self._levels[need] for need in self.platform.products[product])
+        if product not in self._products:
+            self._products[product] = worst(self._levels[need] for need in self.platform.products[product])
+        return self._products[product]
 
     def effects(self, product: str) -> list[Effect]:
         """All that any of the losses does to what a product needs, worst first, the nearest first."""
@@ -252,21 +260,25 @@ class Evaluation:
     def _takeover(self, name: str, service: AnyService, served: int, twice: int) -> Iterator[Effect]:
         """The losses `served` leave enough members; in those of `twice` at least two are lost."""
         times = self.platform.times
-        if needs_person(service):
-            synchronous = isinstance(service, PostgresqlService) and service.replication == "synchronous"
-            certain = served & ~twice if synchronous else 0
-            yield Effect(certain, Cause.PERSON_STARTS, name, times.response)
-            yield Effect(served & ~certain, Cause.PERSON_STARTS, name, times.response, times.lag(name))
-        elif not isinstance(service, PostgresqlService):
-            yield Effect(served, Cause.TAKEN_OVER, name, times.takeover(name))
-        else:
-            loss = times.lag(name)
-            if service.replication == "synchronous":
-                yield Effect(served & twice, Cause.NOT_IN_SYNC, name, times.response, loss)
-                served, loss = served & ~twice, NONE_LOST
-            hastened = served & self._agreed if service.takeover == "automatic" else 0
-            yield Effect(hastened, Cause.TAKEN_OVER, name, times.takeover(name), loss)
-            yield Effect(served & ~hastened, Cause.TAKEN_OVER, name, times.patience(name), loss)
+        if not isinstance(service, PostgresqlService):
+            cause = Cause.PERSON_STARTS if needs_person(service) else Cause.TAKEN_OVER
+            yield Effect(served, cause, name, times.governed(name))
+            return
+        loss = times.lag(name)
+        if service.replication == "synchronous":
+            yield Effect(served & twice, Cause.NOT_IN_SYNC, name, times.response, loss)
+            served, loss = served & ~twice, NONE_LOST
+        alone = served if needs_person(service) else served & self._no_quorum(service)
+        yield Effect(alone, Cause.PERSON_STARTS, name, times.response, loss)
+        served &= ~alone
+        hastened = served & self._agreed if service.takeover == "automatic" else 0
+        yield Effect(hastened, Cause.TAKEN_OVER, name, times.takeover(name), loss)
+        yield Effect(served & ~hastened, Cause.TAKEN_OVER, name, times.patience(name), loss)
+
+    def _no_quorum(self, service: AnyService) -> int:
+        """The losses that end an agreement which the service needs; it was decided before."""
+        needed = (effect for need in service.needs for effect in self._effects[need])
+        return union(effect.lost for effect in needed if effect.cause is Cause.NO_QUORUM)
 
     def _after_all(self, name: str, service: AnyService, dead: int) -> Iterator[Effect]:
         """What is left in the losses `dead`, which take every member."""
@@ -340,10 +352,10 @@ class Detail:
 UNTOUCHED = Detail(())
 
 
-def details(evaluation: Evaluation, product: str) -> dict[int, Detail]:
-    """What each loss that touches a product does to it, by the loss's position."""
+def details(evaluation: Evaluation, product: str, among: int = -1) -> dict[int, Detail]:
+    """What each loss (of those in `among`) that touches a product does to it, by the loss's position."""
     found: dict[int, list[Effect]] = {}
     for effect in evaluation.effects(product):
-        for position in bits(effect.lost):
+        for position in bits(effect.lost & among):
             found.setdefault(position, []).append(effect)
     return {position: Detail(tuple(effects)) for position, effects in sorted(found.items())}

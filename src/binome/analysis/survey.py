@@ -86,23 +86,32 @@ def survey(platform: Platform, at_once: int = AT_ONCE) -> Survey:
             found.one[product].outcome if len(platform.domains.above_servers) < 2 else Outcome.UP
         )
     for portion in pairs(platform.domains, at_once):
-        _portion(found, portion, alone)
+        _portion(found, portion)
     return found
 
 
-def _portion(found: Survey, portion: list[Loss], alone: dict[str, Levels]) -> None:
-    evaluation = Evaluation(found.platform, portion)
-    above = (1 << len(found.platform.domains.above_servers)) - 1
+def together(found: Survey, evaluation: Evaluation) -> Iterator[tuple[str, Levels]]:
+    """Of some pairs, for each product: those that are at least so bad, while neither of their losses alone is."""
+    above = (
+        1 << len(found.platform.domains.above_servers)
+    ) - 1  # the first of the single losses; no pair names a server
     explained: dict[int, int] = {}
-    worse = 0
-    for product, single in alone.items():
-        levels = evaluation.levels(product)
-        found.two[product].meet(levels, portion)
-        for level, reasons in zip(levels, single, strict=True):
-            reasons &= above  # noqa: PLW2901 - a server's loss alone explains no pair
+    for product in found.platform.products:
+        beyond = []
+        for level, alone in zip(evaluation.levels(product), found.singles.levels(product), strict=True):
+            reasons = alone & above
             if reasons not in explained:
                 names = (found.singles.losses.losses[position][0] for position in bits(reasons))
                 explained[reasons] = union(evaluation.losses.named(name) for name in names)
-            worse |= level & ~explained[reasons]
+            beyond.append(level & ~explained[reasons])
+        yield product, (beyond[0], beyond[1], beyond[2], beyond[3])
+
+
+def _portion(found: Survey, portion: list[Loss]) -> None:
+    evaluation = Evaluation(found.platform, portion)
+    worse = 0
+    for product, beyond in together(found, evaluation):
+        found.two[product].meet(evaluation.levels(product), portion)
+        worse |= union(beyond)
     found.pairs_tried += len(portion)
     found.worse_pairs.extend(portion[position] for position in bits(worse))

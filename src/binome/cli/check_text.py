@@ -10,9 +10,9 @@ from textwrap import wrap
 from binome.analysis.edit import Change
 from binome.analysis.explain import is_lost, left, listed, load_left, sentence, unprotected
 from binome.analysis.findings import Finding, Severity
-from binome.analysis.losses import Loss, bits
-from binome.analysis.outcome import UNTOUCHED, Detail, Effect, Evaluation, Outcome, Platform, details, outcome_at
-from binome.analysis.survey import Survey
+from binome.analysis.losses import Loss, bits, union
+from binome.analysis.outcome import UNTOUCHED, Detail, Effect, Evaluation, Outcome, Platform, details
+from binome.analysis.survey import Survey, together
 from binome.analysis.times import duration
 from binome.estate.model import Accepted
 
@@ -184,19 +184,19 @@ def _pairs(survey: Survey) -> Iterator[str]:
     if not count:
         return
     pairs, domains = Evaluation(survey.platform, survey.worse_pairs), survey.platform.domains
-    levels = {product: pairs.levels(product) for product in survey.platform.products}
+    beyond = dict(together(survey, pairs))
     yield f"{_many(count, 'pair')} {'is' if count == 1 else 'are'} worse than either loss alone, for example:"
     rows = []
     for outcome in sorted(Outcome, reverse=True)[:-1]:
-        hurt = Counter(
-            position
-            for product, level in levels.items()
-            for position in bits(level[outcome - 1] & ~(level[outcome] if outcome < Outcome.GONE else 0))
-            if outcome > max(survey.alone(product, name) for name in survey.worse_pairs[position])
-        )
-        if hurt:
-            best = max(hurt, key=lambda at: (hurt[at], [domains.size(name)[0] for name in survey.worse_pairs[at]], -at))
-            products = [product for product in levels if outcome_at(levels[product], best) is outcome]
+        here = {
+            product: levels[outcome - 1] & ~(pairs.levels(product)[outcome] if outcome < Outcome.GONE else 0)
+            for product, levels in beyond.items()
+        }
+        if any(here.values()):
+            best = max(
+                bits(union(here.values())), key=lambda at: [domains.size(name)[0] for name in survey.worse_pairs[at]]
+            )
+            products = [product for product, positions in here.items() if positions >> best & 1]
             rows.append((str(outcome), " with ".join(survey.worse_pairs[best]), listed(products, 4)))
     wide = max(len(row[1]) for row in rows)
     for name, pair, products_ in rows:
@@ -278,9 +278,11 @@ def _end(survey: Survey, findings: Sequence[Finding], file: str) -> Iterator[str
 
 def _worst(survey: Survey) -> list[str]:
     """The closest of the single losses that are worst, if any stops a product."""
-    stopping = [one for product in survey.platform.products for one in survey.singly(product) if not one[1].goes_on]
-    worst = max((outcome for _, outcome in stopping), default=Outcome.UP)
-    return survey.platform.domains.innermost(name for name, outcome in stopping if outcome is worst)
+    worst = max((one.outcome for one in survey.one.values()), default=Outcome.UP)
+    if worst.goes_on:
+        return []
+    found = union(survey.singles.levels(product)[worst - 1] for product in survey.platform.products)
+    return survey.platform.domains.innermost(survey.singles.losses.losses[position][0] for position in bits(found))
 
 
 def _lost(platform: Platform, loss: Loss) -> str:
@@ -328,7 +330,10 @@ def _services(platform: Platform, loss: Loss, effects: Mapping[str, Sequence[Eff
     for name, backup in platform.estate.backups.items():
         vaults = [vault for vault in backup.to if not is_lost(platform, platform.estate.vaults[vault].on, loss)]
         if len(vaults) < len(backup.to):
-            yield f"{name}: {len(vaults)} of {_many(len(backup.to), 'vault')} left {listed(vaults)}".rstrip() + "."
+            count = _many(len(backup.to), "vault")
+            yield (
+                f"{name}: {len(vaults)} of {count} left: {listed(vaults)}." if vaults else f"{name}: no vault is left."
+            )
     lookout = platform.estate.lookout
     if lookout and len(left(platform, lookout.on, loss)) < len(lookout.on):
         yield f"lookout: looks from {listed(left(platform, lookout.on, loss)) or 'nowhere'}."

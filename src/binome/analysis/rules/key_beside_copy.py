@@ -23,12 +23,12 @@ def findings(context: Context) -> Iterator[Found]:
         if not vault.key_on:
             words = "Say which servers keep it (key_on); one must stand elsewhere."
             message = "Nothing says where its key is kept besides: without the key its copies cannot be read."
-            severity, path_found = Severity.WARNING, path[:-1]
+            severity = Severity.WARNING
         elif all(not fate.apart(platform, one, [vault.on]) for one in vault.key_on):
             words = "Keep the key in another place too."
             message = "Its key lies only beside the copies: who loses or steals one has lost or stolen the other."
-            severity, path_found = Severity.ERROR, path
+            severity = Severity.ERROR
         else:
             continue
         remedy = put(platform.estate, path, as_list([*vault.key_on, away]), words) if away else Remedy(words)
-        yield Found(severity, name, path_found, message, remedy)
+        yield Found(severity, name, path if vault.key_on else path[:-1], message, remedy)
