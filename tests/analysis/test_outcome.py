@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from binome.analysis.losses import Losses, at_least, bits, bitset, counted, pairs, singles
@@ -17,6 +17,7 @@ from tests.analysis.estates import estates
 from tests.analysis.oracle import WORST, Oracle
 
 
+@settings(deadline=None)
 @given(estates())
 def test_every_single_and_every_pair_is_what_the_oracle_says(estate: Estate) -> None:
     platform = Platform(estate)
@@ -31,6 +32,7 @@ def test_every_single_and_every_pair_is_what_the_oracle_says(estate: Estate) -> 
             assert outcome_at(levels, position) == detail.outcome
 
 
+@settings(deadline=None)
 @given(estates(), st.integers(1, 7))
 def test_the_survey_lists_a_pair_just_where_it_is_worse_for_a_product(estate: Estate, at_once: int) -> None:
     platform = Platform(estate)

@@ -1,31 +1,32 @@
 """The answer as plain data, with the stable names that other tools read; docs/check.md describes them.
 
 Every single loss is listed; a pair only where it is worse for a product than either of its losses alone. A loss
-lists every product. Where a file names no products its services stand for them: of thousands a loss hurts few, so
-those that are not listed are up.
+lists every product. Where a file names no products its services stand for them, and there may be thousands: a single
+loss lists those that it hurts, a pair those that it makes worse by itself and not through what they need.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from binome.analysis.explain import because
 from binome.analysis.findings import Finding
-from binome.analysis.losses import Loss
-from binome.analysis.outcome import UNTOUCHED, Detail, Evaluation, Platform, details
-from binome.analysis.survey import Survey
+from binome.analysis.losses import Loss, union
+from binome.analysis.outcome import UNTOUCHED, Detail, Effect, Evaluation, Platform, details
+from binome.analysis.survey import Survey, together
 
 
 def as_json(survey: Survey, findings: Sequence[Finding], asked: Loss | None = None) -> dict[str, Any]:
     """The whole answer; with `asked`, of that one loss only."""
     platform = survey.platform
-    every = [survey.singles, Evaluation(platform, survey.worse_pairs)]
-    if asked is not None:
-        every = [Evaluation(platform, [asked])]
+    if asked is None:
+        losses = [*losses_of(survey.singles), *_pairs(survey)]
+    else:
+        losses = list(losses_of(Evaluation(platform, [asked])))
     return {
         "estate": platform.estate.estate,
-        "losses": [loss for evaluation in every for loss in losses_of(evaluation)],
+        "losses": losses,
         "findings": [_finding(finding) for finding in findings],
         "summary": {
             "losses_tried": survey.tried,
@@ -42,32 +43,40 @@ def as_json(survey: Survey, findings: Sequence[Finding], asked: Loss | None = No
     }
 
 
-def losses_of(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
-    """Each loss of an evaluation, with what it does to the products."""
+def losses_of(evaluation: Evaluation, among: Mapping[str, int] | None = None) -> Iterator[dict[str, Any]]:
+    """Each loss of an evaluation, with what it does to the products; of services the losses that are in `among`."""
     platform = evaluation.platform
     everything = bool(platform.estate.products)
     by_loss: dict[int, dict[str, Detail]] = {}
     for product in platform.products:
-        among = evaluation.losses.all if everything else evaluation.levels(product)[0]
-        for position, detail in details(evaluation, product, among).items():
+        hurt = (among or {}).get(product, evaluation.levels(product)[0])
+        for position, detail in details(evaluation, product, -1 if everything else hurt).items():
             by_loss.setdefault(position, {})[product] = detail
     for position, loss in enumerate(evaluation.losses.losses):
-        here = by_loss.get(position, {})
+        here, said = by_loss.get(position, {}), dict[Effect, str]()
         products = platform.products if everything else here
         yield {
             "domains": list(loss),
             "products": {
-                product: _detail(platform, product, here.get(product, UNTOUCHED), loss) for product in products
+                product: _detail(platform, product, here.get(product, UNTOUCHED), loss, said) for product in products
             },
         }
 
 
-def _detail(platform: Platform, product: str, detail: Detail, loss: Loss) -> dict[str, Any]:
+def _pairs(survey: Survey) -> Iterator[dict[str, Any]]:
+    pairs = Evaluation(survey.platform, survey.worse_pairs)
+    beyond = {product: union(levels) for product, levels in together(survey, pairs)}
+    if not survey.platform.estate.products:
+        beyond = {name: positions & pairs.own_levels(name)[0] for name, positions in beyond.items()}
+    return losses_of(pairs, beyond)
+
+
+def _detail(platform: Platform, product: str, detail: Detail, loss: Loss, said: dict[Effect, str]) -> dict[str, Any]:
     return {
         "outcome": str(detail.outcome),
         "outage_s": detail.outage_s,
         "loss_s": detail.loss_s,
-        "because": because(platform, product, detail, loss),
+        "because": because(platform, product, detail, loss, said),
     }
 
 

@@ -16,13 +16,17 @@ from binome.estate.model import PostgresqlService
 MOST_REASONS = 12
 
 
-def because(platform: Platform, product: str, detail: Detail, loss: Loss) -> list[str]:
-    """One sentence an effect, worst first: chain, what is lost, what follows; beyond `MOST_REASONS` how many more."""
+def because(platform: Platform, product: str, detail: Detail, loss: Loss, said: dict[Effect, str]) -> list[str]:
+    """One sentence an effect, worst first: chain, what is lost, what follows; beyond `MOST_REASONS` how many more.
+
+    `said` keeps the sentences of one loss, which its products share.
+    """
     chains = platform.chains(product)
-    reasons = [
-        f"{' → '.join(chains[effect.subject])}: {sentence(platform, effect.subject, [effect], loss)}"
-        for effect in detail.effects[:MOST_REASONS]
-    ]
+    reasons = []
+    for effect in detail.effects[:MOST_REASONS]:
+        if effect not in said:
+            said[effect] = sentence(platform, effect.subject, [effect], loss)
+        reasons.append(f"{' → '.join(chains[effect.subject])}: {said[effect]}")
     more = len(detail.effects) - MOST_REASONS
     return [*reasons, f"and {more} more"] if more > 0 else reasons
 

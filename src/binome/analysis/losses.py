@@ -112,3 +112,11 @@ def at_least(planes: Sequence[int], count: int, everything: int) -> int:
     for place, plane in enumerate(planes):
         reached = plane & reached if count >> place & 1 else plane | reached
     return reached
+
+
+def most(sets: Iterable[int]) -> int:
+    """The losses that are in the most of the sets, of which one at least is in some."""
+    chosen = -1
+    for plane in reversed(counted(sets)):
+        chosen = chosen & plane or chosen
+    return chosen

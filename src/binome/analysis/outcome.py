@@ -93,7 +93,7 @@ AT_ONCE = Time(0.0, "at once")
 NONE_LOST = Time(0.0, "none")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Effect:
     """What happens to `subject` in the losses `lost`, for how long, at the cost of how much data."""
 
@@ -196,6 +196,10 @@ class Evaluation:
         for name in platform.order:
             self._decide(name, self._service(name), platform.needs(name))
 
+    def own_levels(self, name: str) -> Levels:
+        """The same for a service or a link by itself, whatever becomes of what it needs."""
+        return levels_of(self._effects[name])
+
     def levels(self, product: str) -> Levels:
         """The losses that are at least degraded, manual, restore and gone for a product."""
         if product not in self._products:
@@ -213,11 +217,7 @@ class Evaluation:
 
     def _decide(self, name: str, effects: Iterable[Effect], needs: Sequence[str]) -> None:
         self._effects[name] = tuple(effect for effect in effects if effect.lost)
-        own = [0, 0, 0, 0]
-        for effect in self._effects[name]:
-            for level in range(effect.cause.outcome):
-                own[level] |= effect.lost
-        self._levels[name] = worst([(own[0], own[1], own[2], own[3]), *(self._levels[need] for need in needs)])
+        self._levels[name] = worst([levels_of(self._effects[name]), *(self._levels[need] for need in needs)])
 
     def _lookouts_agree(self) -> int:
         """The losses after which a majority of all configured sites, at least three, still looks."""
@@ -312,6 +312,15 @@ class Evaluation:
         known = [registrar for registrar in registrars if registrar is not None]
         certain = known and len(known) == len(registrars)
         return Effect(self.losses.of_all(known) if certain else 0, Cause.NO_NAME, name, UNKNOWN)
+
+
+def levels_of(effects: Iterable[Effect]) -> Levels:
+    """The losses in which some effects are at least degraded, manual, restore and gone."""
+    levels = [0, 0, 0, 0]
+    for effect in effects:
+        for level in range(effect.cause.outcome):
+            levels[level] |= effect.lost
+    return levels[0], levels[1], levels[2], levels[3]
 
 
 def worst(levels: Iterable[Levels]) -> Levels:

@@ -10,7 +10,7 @@ from textwrap import wrap
 from binome.analysis.edit import Change
 from binome.analysis.explain import is_lost, left, listed, load_left, sentence, unprotected
 from binome.analysis.findings import Finding, Severity
-from binome.analysis.losses import Loss, bits, union
+from binome.analysis.losses import Loss, bits, most, union
 from binome.analysis.outcome import UNTOUCHED, Detail, Effect, Evaluation, Outcome, Platform, details
 from binome.analysis.survey import Survey, together
 from binome.analysis.times import duration
@@ -100,8 +100,8 @@ def _matrix(survey: Survey, accepted: Set[str]) -> Iterator[str]:
     if not survey.platform.products:
         yield "There is nothing to lose: the file names no products and no services."
         return
-    most = sorted(products, key=lambda product: -survey.one[product].outcome)[:MOST_ROWS]
-    shown = sorted(most, key=products.index)
+    worst = sorted(products, key=lambda product: -survey.one[product].outcome)[:MOST_ROWS]
+    shown = sorted(worst, key=products.index)
     columns, harmless = _columns(survey, shown, products)
     fitting = _fitting(columns, shown)
     for first in range(0, min(len(columns), MOST_COLUMNS), fitting):
@@ -194,7 +194,7 @@ def _pairs(survey: Survey) -> Iterator[str]:
         }
         if any(here.values()):
             best = max(
-                bits(union(here.values())), key=lambda at: [domains.size(name)[0] for name in survey.worse_pairs[at]]
+                bits(most(here.values())), key=lambda at: [domains.size(name) for name in survey.worse_pairs[at]]
             )
             products = [product for product, positions in here.items() if positions >> best & 1]
             rows.append((str(outcome), " with ".join(survey.worse_pairs[best]), listed(products, 4)))
