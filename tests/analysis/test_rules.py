@@ -49,3 +49,28 @@ def test_the_page_of_a_rule(rule: str) -> None:
 def test_the_good_example_cures_the_bad_one_without_a_new_illness(rule: str) -> None:
     bad, good = re.findall(r"```yaml\n(.*?)```", (PAGES / f"{rule}.md").read_text(), re.DOTALL)
     assert rules_of(good) < rules_of(bad)
+
+
+def test_a_section_can_be_the_subject_of_an_acceptance() -> None:
+    text = "sites: {a: {}}\nservers: {x: {site: a}}\nlookout: {on: x}\n"
+    assert [one.counts for one in findings_of(text)] == [True]
+    text += "accept: [{rule: too-few-lookout-sites, subject: lookout, reason: soon, until: 2999-01-01}]\n"
+    assert [one.counts for one in findings_of(text)] == [False]
+
+
+def test_the_first_estate_of_the_documentation_says_what_it_promises() -> None:
+    page = Path("docs/check.md").read_text()
+    first = re.search(r"```yaml\n(estate: shop.*?)```", page, re.DOTALL)
+    assert first
+    found = next(one for one in findings_of(first[1]) if one.found.severity.name == "ERROR")
+    assert (found.rule, found.found.subject) == ("pair-in-one-domain", "db")
+    assert "on: [gra-db, sbg-spare]" in str(found.found.remedy)
+
+
+def test_two_products_of_different_patience_make_one_finding() -> None:
+    page = (PAGES / "takeover-against-rto.md").read_text()
+    bad = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0]
+    bad = bad.replace("products: {", "products: {calm: {needs: [database], objective: {rto: 5m}}, ")
+    found = [one for one in findings_of(bad) if one.rule == "takeover-against-rto"]
+    assert len(found) == 1
+    assert "shop promises to be back in 1 min" in found[0].found.message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -107,6 +108,8 @@ def _matrix(survey: Survey, accepted: Set[str]) -> Iterator[str]:
     for first in range(0, min(len(columns), MOST_COLUMNS), fitting):
         yield from _block(survey, shown, columns[first : min(first + fitting, MOST_COLUMNS)], accepted)
         yield ""
+    if any(cell.endswith("?") for _, _, cells in columns[:MOST_COLUMNS] for cell in cells):
+        yield "?: for how long nobody has measured (--measured) or declared (docs/check.md)."
     same = [(name, wider) for name, wider, _ in columns[:MOST_COLUMNS] if wider]
     for name, wider in same:
         yield _wrapped(f"{name} stands for {', '.join(map(survey.platform.domains.title, wider))} too.", "")
@@ -237,6 +240,8 @@ def _change(change: Change) -> Iterator[str]:
     added = len(change.then) > 1
     lines = [change.now, *(change.then[1:] if added else change.then)]
     room = width() - 18
+    if max(map(len, lines)) > room:
+        lines = [re.sub(r"\s+#[^\"']*$", "", line) for line in lines]  # a comment is the first to go
     if max(map(len, lines)) > room and not added:
         same = next((at for at, (one, other) in enumerate(zip(*lines, strict=False)) if one != other), 0)
         start = max(0, same - room // 3)
