@@ -1,9 +1,10 @@
 # make demo    burn a data centre on this machine, and see that nothing is lost
 # make test    everything: lint, types, floors, unit, lab (root)
 # make check   the quick half: no root, no engines
-# make lab-test, make bench, make lock
+# make bench   speed and memory, as ratios side by side
+# make lab-test, make unit, make lint: the parts of make test;  make lock: write requirements.lock anew
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint unit lab-test bench lock root engines clean
+.PHONY: help demo test check bench lint unit lab-test lock root engines clean
 
 python := .venv/bin/python
 demo_flags ?=
@@ -40,7 +41,7 @@ lab-test: root .venv/ready engines
 	@$(python) -m pytest -q -m lab
 
 bench: .venv/ready
-	@for file in bench/*.py; do echo "$$file"; $(python) $$file || exit; done
+	@bench/run
 
 lock: .venv/ready
 	@scripts/lock

@@ -136,14 +136,6 @@ def test_a_region_of_two_hosters_is_one_and_may_share_its_name_with_a_site() -> 
     assert lose(estate, "region:par").outcome is Outcome.GONE
 
 
-def test_domains_that_stand_in_each_other_fail_together() -> None:
-    estate = load(
-        b"sites: {a: {in: d}}\ndomains: {d: {kind: building, in: a}}\n"
-        b"servers: {x: {site: a}}\nservices: {web: {kind: http, on: x}}\n"
-    )
-    assert lose(estate, "a").outcome is lose(estate, "d").outcome is Outcome.GONE
-
-
 def test_an_estate_of_nothing_is_answered() -> None:
     found = survey(Platform(load(b"sites: {a: {}}\n")))
     assert (found.tried, found.worse_pairs) == (1, [])

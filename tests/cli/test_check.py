@@ -2,13 +2,12 @@
 
 The expected outputs are the files in tests/cli/golden. After a wanted change rewrite them and read the difference:
 
-    BINOME_REWRITE=1 pytest tests/cli/test_check.py && git diff tests/cli/golden
+    pytest tests/cli/test_check.py --rewrite && git diff tests/cli/golden
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -49,11 +48,11 @@ def run(*arguments: str) -> Result:
         ("before-the-fire-lose-sbg-2.json", [BEFORE, "--lose", "sbg-2", "--json"], 1),
     ],
 )
-def test_golden(golden: str, arguments: Sequence[str], code: int) -> None:
+def test_golden(golden: str, arguments: Sequence[str], code: int, rewrite: bool) -> None:
     result = run(*arguments)
     assert result.exit_code == code, result.stderr
     path = GOLDEN / golden
-    if os.environ.get("BINOME_REWRITE"):
+    if rewrite:
         path.write_text(result.stdout)
     assert result.stdout == path.read_text()
     if golden.endswith(".txt"):

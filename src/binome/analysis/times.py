@@ -99,12 +99,13 @@ def _problem(path: tuple[str, ...], value: Any, estate: Estate) -> str | None:
     section, name, measure = path
     where = shown(".".join(path), 120)
     if section not in MEASURES:
-        return f"{where}: there is no section {shown(section)}.  {did_you_mean(section, MEASURES, 'Use services.')}"
+        remedy = did_you_mean(section, [frozenset(MEASURES)], "Use services or backups.")
+        return f"{where}: there is no section {shown(section)}.  {remedy}"
     if name not in getattr(estate, section):
-        remedy = did_you_mean(name, getattr(estate, section), "Remove it.")
+        remedy = did_you_mean(name, [frozenset(getattr(estate, section))], "Remove it.")
         return f"{where}: the estate has no {section.removesuffix('s')} {shown(name)}.  {remedy}"
     if measure not in MEASURES[section]:
-        remedy = did_you_mean(measure, MEASURES[section], f"Use one of {', '.join(MEASURES[section])}.")
+        remedy = did_you_mean(measure, [frozenset(MEASURES[section])], f"Use one of {', '.join(MEASURES[section])}.")
         return f"{where}: there is no measure {shown(measure)}.  {remedy}"
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e12:
         return f"{where}: expected seconds, a number of at least 0."

@@ -30,7 +30,7 @@ def check(
 ) -> None:
     """Try every loss of one or two fault domains: what stops, why, and the line to change."""
     if fail_on.upper() not in Severity.__members__:
-        remedy = did_you_mean(fail_on, map(str, Severity), "Use error, warning or info.")
+        remedy = did_you_mean(fail_on, [frozenset(map(str, Severity))], "Use error, warning or info.")
         fail(f"--fail-on {shown(fail_on)}: there is no such severity.  {remedy}", Exit.BAD_INPUT)
     estate = read_estate(file, as_json=as_json)
     platform = Platform(estate, _measured(measured, estate))
@@ -48,7 +48,7 @@ def check(
 
 
 def _today() -> date:
-    return date.today()  # noqa: TID251 - the commands bring the clock to the pure code
+    return date.today()
 
 
 def _bad(findings: list[Finding], least: Severity) -> bool:
@@ -75,7 +75,9 @@ def _names(lose: str, domains: Domains) -> Loss:
     unknown = [name for name in names if name not in domains.kinds]
     for name in unknown:
         known = [*domains.above_servers, *domains.servers]
-        remedy = did_you_mean(name, known, f"Name one of {', '.join(known[:8])}{', …' if len(known) > 8 else ''}.")
+        remedy = did_you_mean(
+            name, [frozenset(known)], f"Name one of {', '.join(known[:8])}{', …' if len(known) > 8 else ''}."
+        )
         typer.echo(f"--lose {shown(name)}: there is no such fault domain.  {remedy}", err=True)
     if unknown:
         raise typer.Exit(Exit.BAD_INPUT)

@@ -40,14 +40,22 @@ def _tree(estate: Estate) -> Tree:
         (len(getattr(estate, section)), section) for section in ("hosters", "sites", "servers", "services", "products")
     )
     tree = Tree(f"{estate.estate}   " + ", ".join(f"{count} {section}" for count, section in counts if count))
-    for site, options in estate.sites.items():
-        where = " · ".join(filter(None, (options.hoster, options.region)))
-        branch = tree.add(f"{site}   {where}")
-        for name, server in estate.servers.items():
-            if server.site == site:
-                roles = [service for service, record in estate.services.items() if name in record.on]
-                branch.add(f"{name:<12} {server.address or '':<15} {', '.join(roles)}".rstrip())
+    roles: dict[str, list[str]] = {}
+    for service, record in estate.services.items():
+        for name in record.on:
+            roles.setdefault(name, []).append(service)
+    branches = {
+        site: tree.add(_headline(site, options.hoster, options.region)) for site, options in estate.sites.items()
+    }
+    for name, server in estate.servers.items():
+        where = server.site or server.in_[0]  # a server without a site is in a domain
+        branch = branches.get(where) or branches.setdefault(where, tree.add(where))
+        branch.add(f"{name:<12} {server.address or '':<15} {', '.join(roles.get(name, []))}".rstrip())
     products = tree.add("products")
     for name, product in estate.products.items():
         products.add(f"{name:<12} needs {', '.join(product.needs)}")
     return tree
+
+
+def _headline(site: str, *where: str | None) -> str:
+    return f"{site}   {' · '.join(filter(None, where))}".rstrip()

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from binome.estate import Estate, EstateError, load
+from binome.estate import MAX_BYTES, Estate, EstateError, load
 
 
 class Exit(IntEnum):
@@ -38,7 +38,8 @@ def print_json(value: Any) -> None:
 def read_estate(path: Path, *, as_json: bool = False) -> Estate:
     """The estate at `path`; a file that is refused ends the command with every mistake and exit code 2."""
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)  # one more than is accepted: what never ends, such as /dev/zero, is refused
     except OSError as error:
         fail(f"{path}: {error.strerror}; nothing was done.", Exit.BAD_INPUT)
     try:

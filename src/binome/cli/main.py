@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from binome.cli import estate
+from binome.cli import demo, estate, lab, render
 from binome.cli.check import check
 from binome.cli.exits import Exit
 
@@ -19,6 +19,9 @@ app = typer.Typer(
 )
 app.add_typer(estate.app, name="estate")
 app.command()(check)
+app.add_typer(lab.app, name="lab")
+app.command()(render.render)
+app.command()(demo.demo)
 
 
 def main() -> None:

@@ -3,5 +3,6 @@
 from binome.estate.load import load
 from binome.estate.model import Estate
 from binome.estate.problem import EstateError, Place, Problem
+from binome.estate.text import MAX_BYTES
 
-__all__ = ["Estate", "EstateError", "Place", "Problem", "load"]
+__all__ = ["MAX_BYTES", "Estate", "EstateError", "Place", "Problem", "load"]

@@ -3,7 +3,8 @@
 The sections and keys are those of the file; docs/estate.md describes them. A field's unit stands at the end of its name
 (`act_after_ms`), the file's key does not have it (`act_after`). References are checked while the record is
 read: the context of the validation holds the names of every section, so that a dangling reference is
-reported together with every other mistake.
+reported together with every other mistake. What two keys of a record say against each other is checked in whole.py
+for the same reason: a validator of a whole record is silent while one of its keys is wrong.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from pydantic import (
     PrivateAttr,
     ValidationInfo,
     WrapSerializer,
-    model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
@@ -30,6 +30,7 @@ from binome.estate.problem import Place, did_you_mean, shown
 from binome.estate.scalars import (
     Address,
     Amount,
+    AnyName,
     Bytes,
     Count,
     Day,
@@ -37,6 +38,7 @@ from binome.estate.scalars import (
     FolderPath,
     Handover,
     HostName,
+    Interval,
     Milliseconds,
     Name,
     Phone,
@@ -94,45 +96,61 @@ Table = Annotated[
 EMPTY: Mapping[Any, Any] = Frozen({})
 
 
-def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
-    twice = {value for value in values if values.count(value) > 1}
-    if twice:
-        raise wrong(f"{', '.join(sorted(twice))} twice", "every name once", "Remove one.")
-    return values
-
-
 def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _not_empty(values: tuple[_T, ...], info: ValidationInfo) -> tuple[_T, ...]:
+    if not values:
+        raise wrong(f"an empty `{(info.field_name or 'list').removesuffix('_')}`", "at least one name", "Name one.")
+    return values
+
+
 class _OrOne:
-    """Tells the schema that a single name may stand for a list of one."""
+    """Tells the schema that a single name may stand for a list of one, and what else it says of the list."""
+
+    def __init__(self, **more: Any) -> None:
+        self._more = more
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        schema = handler(core)
+        schema = {**handler(core), **self._more}
         return {"anyOf": [schema, schema["items"]]}
 
 
-Many = Annotated[tuple[_T, ...], BeforeValidator(_as_list), AfterValidator(_unique), _OrOne()]
-"""A list of different names; a single one may stand without brackets."""
+Many = Annotated[tuple[_T, ...], BeforeValidator(_as_list), _OrOne()]
+"""A list of names, each given once (whole.py sees to that); a single one may stand without brackets."""
+Some = Annotated[tuple[_T, ...], BeforeValidator(_as_list), AfterValidator(_not_empty), _OrOne(minItems=1)]
+"""The same, with at least one name."""
 
 
 def _known(*sections: str) -> AfterValidator:
     """A reference: the name must be defined in one of these sections."""
-    nouns = " or a ".join(section.removesuffix("s") for section in sections)
+    nouns = [section if section == "data" else section.removesuffix("s") for section in sections]
+    expected = "the name of " + " or ".join(noun if noun == "data" else f"a {noun}" for noun in nouns)
 
     def check(name: str, info: ValidationInfo) -> str:
         names: Names | None = info.context
         if names is None or any(name in names[section] for section in sections):
             return name
-        known = sorted(set().union(*(names[section] for section in sections)))
-        elsewhere = [section for section, defined in names.items() if name in defined]
         key = (info.field_name or "it").removesuffix("_")
-        found = f"`{key}` names {name}, and there is no such {nouns}"
-        if elsewhere:
-            found = f"`{key}` names {name}, which is defined under {elsewhere[0]}"
-        remedy = did_you_mean(name, known, f"Define it under {sections[0]}, or name another.")
-        raise wrong(found, f"the name of a {nouns}", remedy)
+        elsewhere = [section for section, defined in names.items() if name in defined]
+        which = f"which is defined under {elsewhere[0]}" if elsewhere else f"and there is no such {' or '.join(nouns)}"
+        remedy = f"Define it under {' or '.join(sections)}, or name another."
+        remedy = did_you_mean(name, [names[section] for section in sections], remedy)
+        raise wrong(f"`{key}` names {shown(name)}, {which}", expected, remedy)
+
+    return AfterValidator(check)
+
+
+def _defined_anywhere() -> AfterValidator:
+    """A reference to anything in the file that has a name."""
+
+    def check(name: str, info: ValidationInfo) -> str:
+        names: Names | None = info.context
+        if names is None or any(name in defined for defined in names.values()):
+            return name
+        remedy = did_you_mean(name, names.values(), "Name what the finding is about.")
+        raise wrong(f"`{info.field_name}` names {name}, and nothing has that name", "a name from this file", remedy)
 
     return AfterValidator(check)
 
@@ -183,12 +201,6 @@ class Server(Record):
     address: Address | None = None
     in_: Many[DomainName] = ()
 
-    @model_validator(mode="after")
-    def _stands_somewhere(self) -> Server:
-        if self.site is None and not self.in_:
-            raise wrong("neither `site` nor `in`", "where the server stands", "Add site: and the name of a site.")
-        return self
-
 
 class Service(Record):
     """What runs as members on servers. Every kind has these keys.
@@ -197,7 +209,7 @@ class Service(Record):
     on a spare takes. Measured values go before both.
     """
 
-    on: Annotated[Many[ServerName], Field(min_length=1)]
+    on: Some[ServerName]
     needs: Many[Annotated[Name, _known("services", "links")]] = ()
     need: Count | None = None
     load: Amount | None = None
@@ -205,16 +217,6 @@ class Service(Record):
     spares: Many[ServerName] = ()
     takeover_outage_ms: Milliseconds | None = None
     rebuild_ms: Milliseconds | None = None
-
-    @model_validator(mode="after")
-    def _enough_members(self) -> Service:
-        if self.need is not None and self.need > len(self.on):
-            raise wrong(
-                f"`need` is {self.need}, and there are {len(self.on)} members",
-                "at most the number of members",
-                "Lower need, or add members.",
-            )
-        return self
 
 
 Takeover = Literal["automatic", "confirm", "shadow", "manual"]
@@ -259,14 +261,6 @@ class HaproxyService(Service):
     routes: Table[Annotated[str, _known("services")], Port] = EMPTY
     reads: Table[Annotated[str, _known("services")], Port] = EMPTY
 
-    @model_validator(mode="after")
-    def _ports_differ(self) -> HaproxyService:
-        ports = [*self.routes.values(), *self.reads.values()]
-        for port in ports:
-            if ports.count(port) > 1:
-                raise wrong(f"port {port} twice", "a port of its own for each route", "Change one.")
-        return self
-
 
 class GenericService(Service):
     """A service that Binôme knows by its members alone: no health check, no configuration."""
@@ -289,12 +283,6 @@ class Provider(Record):
     host: HostName | None = None
     secret: Secret | None = None
     in_: Many[DomainName] = ()
-
-    @model_validator(mode="after")
-    def _reached_somehow(self) -> Provider:
-        if (self.url is None) == (self.host is None):
-            raise wrong("not exactly one of `url` and `host`", "one of them", "Say how the provider is reached.")
-        return self
 
 
 class Link(Record):
@@ -323,7 +311,7 @@ class Objective(Record):
 class Product(Record):
     """What customers use. `survives` says how many fault domains may be lost at once."""
 
-    needs: Annotated[Many[Annotated[Name, _known("services", "links")]], Field(min_length=1)]
+    needs: Some[Annotated[Name, _known("services", "links")]]
     survives: Literal["none", "one", "two"] = "none"
     objective: Objective = Objective()
 
@@ -357,18 +345,18 @@ class Keep(Record):
 class Proof(Record):
     """When and where a backup is restored to prove it."""
 
-    every_ms: Milliseconds
+    every_ms: Interval
     on: ServerName
 
 
 class Backup(Record):
     """What is copied, how, when and where to. `restore` is how long a restore takes; a measured one goes before it."""
 
-    of: Annotated[Many[Annotated[Name, _known("data")]], Field(min_length=1)]
+    of: Some[Annotated[Name, _known("data")]]
     method: Literal["dump", "basebackup", "git", "files"]
-    every_ms: Milliseconds
+    every_ms: Interval
     at: TimeOfDay | None = None
-    to: Annotated[Many[Annotated[Name, _known("vaults")]], Field(min_length=1)]
+    to: Some[Annotated[Name, _known("vaults")]]
     keep: Keep = Keep()
     proof: Proof | None = None
     restore_ms: Milliseconds | None = None
@@ -423,32 +411,20 @@ class People(Record):
 class Lookout(Record):
     """Where the platform is watched from, and how impatiently."""
 
-    on: Annotated[Many[ServerName], Field(min_length=1)]
-    every_ms: Milliseconds = 1_000
+    on: Some[ServerName]
+    every_ms: Interval = 1_000
     fall: Count = 3
     rise: Count = 2
-    timeout_ms: Milliseconds = 800
+    timeout_ms: Interval = 800
 
 
 class Accepted(Record):
     """A finding that the team has decided to live with, until a day."""
 
     rule: Name
-    subject: str
+    subject: Annotated[AnyName, _defined_anywhere()]
     reason: Reason
     until: Day
-
-    @model_validator(mode="after")
-    def _subject_is_known(self, info: ValidationInfo) -> Accepted:
-        names: Names | None = info.context
-        if names is not None and not any(self.subject in defined for defined in names.values()):
-            known = set().union(*names.values())
-            raise wrong(
-                f"`subject` names {shown(self.subject)}, and nothing has that name",
-                "a name from this file",
-                did_you_mean(self.subject, known, "Name what the finding is about."),
-            )
-        return self
 
 
 class Estate(Record):
@@ -466,9 +442,9 @@ class Estate(Record):
     vaults: Table[Name, Vault] = EMPTY
     data: Table[Name, Data] = EMPTY
     backups: Table[Name, Backup] = EMPTY
-    people: People = People()
+    people: Annotated[People, BeforeValidator(lambda value: {} if value is None else value)] = People()
     lookout: Lookout | None = None
-    accept: tuple[Accepted, ...] = ()
+    accept: Annotated[tuple[Accepted, ...], BeforeValidator(lambda value: () if value is None else value)] = ()
 
     _marks: Marks = PrivateAttr(default_factory=lambda: Marks(Place(1, 1)))
     _lines: tuple[str, ...] = PrivateAttr(default=())

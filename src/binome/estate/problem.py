@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from difflib import get_close_matches
+import re
+import unicodedata
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -15,8 +17,7 @@ class Place(NamedTuple):
     column: int
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
+class Problem(NamedTuple):
     """One mistake: where it is, what was found, what was expected, what to do."""
 
     place: Place
@@ -42,18 +43,72 @@ class EstateError(Exception):
     """The estate file is refused. `problems` holds every mistake, in the order of the file."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
+        super().__init__()
         self.problems = tuple(sorted(set(problems)))
-        super().__init__("\n".join(map(str, self.problems)))
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.problems))
 
 
 def shown(value: object, limit: int = 60) -> str:
     """A value as an error message may show it: one line of printable ASCII, never longer than `limit`."""
     text = value if isinstance(value, str) else repr(value)
-    text = text.encode("unicode_escape").decode("ascii")
+    text = text[: limit + 1].encode("unicode_escape").decode("ascii")
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
-    """The remedy for a misspelt `word`: the nearest of the `known` words, else `otherwise`."""
-    near = get_close_matches(word, list(known), n=1)
-    return f"Did you mean {near[0]}?" if near else otherwise
+def character_name(character: str) -> str:
+    """A character that cannot be told apart by looking at it: `U+0430 (cyrillic small letter a)`."""
+    unnamed = "control character" if unicodedata.category(character) == "Cc" else "no character"
+    name = "carriage return" if character == "\r" else unicodedata.name(character, unnamed).lower()
+    return f"U+{ord(character):04X} ({name})"
+
+
+def did_you_mean(word: str, known: Iterable[frozenset[str]], otherwise: str) -> str:
+    """The remedy for a misspelt `word`: the nearest word of the `known` sets, else `otherwise`."""
+    near = min(filter(None, (_Near.of(words).find(word) for words in known)), default=None)
+    return f"Did you mean {near[1]}?" if near else otherwise
+
+
+class _Near:
+    """Finds a misspelt word among many thousands without comparing it with each.
+
+    Two words are near when they are the same after at most one character is taken out of each (one wrong, missing,
+    doubled, or two exchanged), or when one is the beginning of the other; case, `-` and `_` do not count. Made once
+    for a set of words: a file may hold as many misspelt words as good ones, and their product would be hours.
+    """
+
+    def __init__(self, words: frozenset[str]) -> None:
+        # A word that is itself refused is no help, and must not reach the screen as it is.
+        self._words = {_bare(word): word for word in sorted(words, reverse=True) if _GOOD_WORD.fullmatch(word)}
+        self._sorted = sorted(self._words)
+        self._shortened = {short: bare for bare in reversed(self._sorted) for short in _shortened(bare)}
+
+    @classmethod
+    @lru_cache(maxsize=64)
+    def of(cls, words: frozenset[str]) -> _Near:
+        return cls(words)
+
+    def find(self, word: str) -> tuple[int, str] | None:
+        """The nearest word after its distance, or None."""
+        bare = _bare(word[:100])
+        found = [self._shortened[short] for short in _shortened(bare) if short in self._shortened]
+        if not found:
+            after = bisect_left(self._sorted, bare)
+            around = self._sorted[max(0, after - 1) : after + 1]
+            found = [near for near in around if near.startswith(bare) or bare.startswith(near)]
+        return min(((abs(len(near) - len(bare)), self._words[near]) for near in found if len(bare) > 1), default=None)
+
+
+_GOOD_WORD = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+
+def _bare(word: str) -> str:
+    return word.lower().replace("-", "").replace("_", "")
+
+
+def _shortened(word: str) -> Iterator[str]:
+    """The word, and the word without each of its characters in turn; a short word is too near to everything."""
+    if len(word) <= 60:
+        yield word
+        yield from (word[:index] + word[index + 1 :] for index in range(len(word)) if len(word) > 2)

@@ -14,18 +14,25 @@ from datetime import date
 from typing import Annotated, Any, LiteralString
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from binome.estate.problem import shown
+from binome.estate.problem import character_name, shown
 from binome.estate.text import AmbiguousInteger
 
 _NAME = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 _HOST = r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.?"
 _PATH = r"/[A-Za-z0-9._/-]*"
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(B|KiB|MiB|GiB|TiB)")
-_SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)%")
+_URL = (
+    r"https?://[A-Za-z0-9._~/?&=%:@+,#-]+"  # no character that means something to a shell inside quotes, or ends them
+)
+_ZONE = r"[A-Za-z0-9]+(/[A-Za-z0-9_+-]+)*"
+_DURATION = re.compile(r"([0-9]{1,16}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
+_SIZE = re.compile(r"([0-9]{1,16}(?:\.[0-9]{1,9})?)(B|KiB|MiB|GiB|TiB)")
+_SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,10})?)%")
+_SECRET = re.compile(rf"(env:[A-Z][A-Z0-9_]*|file:{_PATH})")
+_SPACES = "\u00a0\u202f"  # the no-break spaces of French typography
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _UNITS_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 _UNITS_BYTES = {"TiB": 2**40, "GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "B": 1}
 
@@ -45,6 +52,12 @@ def wrong_value(value: Any, expected: str, remedy: str) -> PydanticCustomError:
     return PydanticCustomError(WRONG_VALUE, "{found}", context)
 
 
+def wrong_hidden(found: str, expected: str, remedy: str) -> PydanticCustomError:
+    """The same for a value that may be a secret, and so must not reach a terminal or a log."""
+    context = {"found": f"{found} (the value is not shown)", "expected": expected, "remedy": remedy}
+    return PydanticCustomError(WRONG_VALUE, "{found}", context)
+
+
 def seen(value: Any) -> str:
     """How an error names a value that it found."""
     if value is None:
@@ -57,13 +70,19 @@ def seen(value: Any) -> str:
         return "a list"
     if isinstance(value, AmbiguousInteger):
         return f"{shown(str(value))}, a number with a leading zero (YAML 1.1 reads it as octal, 1.2 does not)"
-    return f"the number {value}" if isinstance(value, int | float) else f'"{shown(value)}"'
+    return f"the number {value}" if isinstance(value, int | float) else seen_text(value)
+
+
+def seen_text(text: str) -> str:
+    """A text in quotes; characters that may look like others, or like nothing, are named."""
+    strange = sorted({character for character in text[:1000] if not " " <= character <= "~"})
+    named = ", ".join(map(character_name, strange[:3]))
+    return f'"{shown(text)}"' + (f", which has {named}" if named else "")
 
 
 def _text(value: Any, expected: str, remedy: str) -> str:
     if not isinstance(value, str):
-        quote = "  Quote it if it is meant." if isinstance(value, int | float | bool) else ""
-        raise wrong_value(value, expected, remedy + quote)
+        raise wrong_value(value, expected, remedy)
     return str(value)
 
 
@@ -71,6 +90,8 @@ def _matching(pattern: str, expected: str, remedy: str, most: int) -> Callable[[
     compiled = re.compile(pattern)
 
     def read(value: Any) -> str:
+        if isinstance(value, bool | int | float) and compiled.fullmatch(str(value).lower()):
+            raise wrong_value(value, expected, "Quote it if it is meant.")
         text = _text(value, expected, remedy)
         if len(text) > most or not compiled.fullmatch(text):
             raise wrong_value(text, expected, remedy)
@@ -79,11 +100,13 @@ def _matching(pattern: str, expected: str, remedy: str, most: int) -> Callable[[
     return read
 
 
-def _quantity(pattern: re.Pattern[str], units: dict[str, int], expected: str, remedy: str) -> Callable[[Any], int]:
+def _quantity(
+    pattern: re.Pattern[str], units: dict[str, int], expected: str, remedy: str, least: int = 0
+) -> Callable[[Any], int]:
     def read(value: Any) -> int:
         found = pattern.fullmatch(value) if isinstance(value, str) else None
         amount = round(float(found[1]) * units[found[2]]) if found else None
-        if amount is None or amount > 2**53:
+        if amount is None or not least <= amount <= 2**53:
             raise wrong_value(value, expected, remedy)
         return amount
 
@@ -107,12 +130,17 @@ def _read_share(value: Any) -> float:
     return round(float(found[1]) / 100, 12)
 
 
+def _share_text(share: float) -> str:
+    return f"{share * 100:.10f}".rstrip("0").rstrip(".") + "%"
+
+
 def _read_address(value: Any) -> str:
     text = _text(value, "an IP address", "Write one such as 10.20.1.10.")
     try:
-        address = ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text if "%" not in text else "")  # a zone (fe80::1%eth0) may be any text at all
     except ValueError:
         raise wrong_value(text, "an IP address", "Write one such as 10.20.1.10, without a prefix length.") from None
+    address = getattr(address, "ipv4_mapped", None) or address
     if address.is_unspecified or address.is_multicast or address.is_loopback:
         raise wrong_value(text, "the address of one server", "Write the address that other servers reach it by.")
     return str(address)
@@ -123,44 +151,66 @@ def _read_url(value: Any) -> str:
     text = _text(value, "a URL", remedy)
     try:
         parts = urlsplit(text)
-        valid = parts.scheme in ("http", "https") and re.fullmatch(_HOST, parts.hostname or "") and parts.port != 0
+        host, port, password = parts.hostname or "", parts.port, parts.username
     except ValueError:
-        valid = None
-    if not valid or not re.fullmatch(r"[!-~]+", text) or parts.username is not None:
-        raise wrong_value(text, "an http or https URL without a password", remedy)
+        host, port, password = "", None, None
+    if password is not None or (not host and "@" in text):
+        raise wrong_hidden(
+            "a URL with a password in it",
+            "a URL without a password",
+            "Take it out, and say where it is kept: secret: env:NAME.",
+        )
+    if len(text) > 2000 or not re.fullmatch(_URL, text) or not re.fullmatch(_HOST, host) or port == 0:
+        raise wrong_value(text, "an http or https URL", remedy)
     return text
 
 
 def _read_date(value: Any) -> date:
     text = _text(value, "a date", "Write it as 2027-06-30.")
     try:
-        return date.fromisoformat(text)
+        return date.fromisoformat(text if _DAY.fullmatch(text) else "")
     except ValueError:
         raise wrong_value(text, "a date", "Write it as 2027-06-30.") from None
 
 
 def _read_reason(value: Any) -> str:
     text = _text(value, "a sentence", "Say why, in one line.").strip()
-    if not text or "\n" in text or len(text) > 500:
-        raise wrong_value(text, "a sentence of one line", "Say why, in one line.")
+    if len(text) > 500:
+        raise wrong_value(text, "a sentence of at most 500 characters", "Say why, in one line.")
+    if not text or not all(character.isprintable() or character in _SPACES for character in text):
+        raise wrong_value(text, "a sentence of one line, of characters that can be seen", "Say why, in one line.")
     return text
 
 
-def _schema(pattern: str, description: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$", "description": description})
+def _read_secret(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > 255 or not _SECRET.fullmatch(value):
+        expected, remedy = "env:NAME or file:/path", "Keep the secret in the environment or in a file, and say where."
+        if value is None:
+            raise wrong_value(value, expected, remedy)
+        raise wrong_hidden("not the place of a secret", expected, remedy)
+    return value
 
 
-_NAME_EXPECTED = "a name of lower-case letters, digits and -"
+def _schema(pattern: str, description: str, **more: Any) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$", "description": description, **more})
+
+
+_NAME_EXPECTED = "a name of at most 48 lower-case letters and digits, with - between them"
 
 Name = Annotated[
     str,
-    BeforeValidator(_matching(_NAME, _NAME_EXPECTED, "Rename it, for example sbg-db.", 48)),
-    _schema(_NAME, _NAME_EXPECTED),
+    BeforeValidator(_matching(_NAME, _NAME_EXPECTED, "Write one such as sbg-db.", 48)),
+    _schema(_NAME, _NAME_EXPECTED, maxLength=48),
 ]
 HostName = Annotated[
     str,
     BeforeValidator(_matching(_HOST, "a host name", "Write it in lower case, such as app.littoral.example.", 253)),
     _schema(_HOST, "a host name"),
+]
+AnyName = Annotated[
+    str,
+    BeforeValidator(_matching(_HOST, "a name from this file", "Name what the finding is about.", 253)),
+    _schema(_HOST, "the name of anything in this file"),
 ]
 FolderPath = Annotated[
     str,
@@ -172,18 +222,7 @@ UrlPath = Annotated[
     BeforeValidator(_matching(r"/[A-Za-z0-9._~/?&=%:@+,-]*", "the path of a URL", "Write one such as /health.", 255)),
     _schema(r"/[A-Za-z0-9._~/?&=%:@+,-]*", "the path of a URL"),
 ]
-Secret = Annotated[
-    str,
-    BeforeValidator(
-        _matching(
-            rf"env:[A-Z][A-Z0-9_]*|file:{_PATH}",
-            "where a secret is kept",
-            'Secrets are never in this file: write "env:NAME" or "file:/path".',
-            255,
-        )
-    ),
-    _schema(rf"(env:[A-Z][A-Z0-9_]*|file:{_PATH})", "env:NAME or file:/path"),
-]
+Secret = Annotated[str, BeforeValidator(_read_secret), _schema(_SECRET.pattern, "env:NAME or file:/path")]
 Email = Annotated[
     str,
     BeforeValidator(
@@ -220,8 +259,8 @@ Handover = Annotated[
 ]
 Zone = Annotated[
     str,
-    BeforeValidator(_matching(r"[A-Za-z]+(/[A-Za-z_+-]+)*", "a time zone", "Write one such as Europe/Paris.", 64)),
-    _schema(r"[A-Za-z]+(/[A-Za-z_+-]+)*", "a time zone such as Europe/Paris"),
+    BeforeValidator(_matching(_ZONE, "a time zone", "Write one such as Europe/Paris.", 64)),
+    _schema(_ZONE, "a time zone such as Europe/Paris"),
 ]
 Address = Annotated[
     str, BeforeValidator(_read_address), WithJsonSchema({"type": "string", "description": "an IP address"})
@@ -237,11 +276,20 @@ Day = Annotated[
     WithJsonSchema({"type": "string", "format": "date"}),
 ]
 Reason = Annotated[str, BeforeValidator(_read_reason), WithJsonSchema({"type": "string"})]
+_DURATION_REMEDY = "Write it with its unit: 350ms, 2s, 10m, 6h or 1d."
+_DURATION_SCHEMA = _schema(_DURATION.pattern.replace("?:", ""), "a duration such as 350ms, 2s, 10m, 6h or 1d")
+
 Milliseconds = Annotated[
     int,
-    BeforeValidator(_quantity(_DURATION, _UNITS_MS, "a duration", "Write it with its unit: 350ms, 2s, 10m, 6h or 1d.")),
+    BeforeValidator(_quantity(_DURATION, _UNITS_MS, "a duration", _DURATION_REMEDY)),
     PlainSerializer(_quantity_text(_UNITS_MS, "s"), return_type=str),
-    _schema(_DURATION.pattern.replace("?:", ""), "a duration such as 350ms, 2s, 10m, 6h or 1d"),
+    _DURATION_SCHEMA,
+]
+Interval = Annotated[
+    int,
+    BeforeValidator(_quantity(_DURATION, _UNITS_MS, "a duration of at least 1ms", _DURATION_REMEDY, least=1)),
+    PlainSerializer(_quantity_text(_UNITS_MS, "s"), return_type=str),
+    _DURATION_SCHEMA,
 ]
 Bytes = Annotated[
     int,
@@ -252,7 +300,7 @@ Bytes = Annotated[
 Share = Annotated[
     float,
     BeforeValidator(_read_share),
-    PlainSerializer(lambda share: f"{share * 100:.10g}%", return_type=str),
+    PlainSerializer(_share_text, return_type=str),
     _schema(_SHARE.pattern.replace("?:", ""), "a share such as 99.99%"),
 ]
 
@@ -260,19 +308,26 @@ Share = Annotated[
 def _whole_number(least: int, most: int) -> BeforeValidator:
     def read(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            remedy = "Write it without leading zeros." if isinstance(value, AmbiguousInteger) else "Correct it."
-            raise wrong_value(value, f"a whole number from {least} to {most}", remedy)
+            raise wrong_value(value, f"a whole number from {least} to {most}", _number_remedy(value))
         return value
 
     return BeforeValidator(read)
 
 
+def _number_remedy(value: Any) -> str:
+    if isinstance(value, AmbiguousInteger):
+        return "Write it without leading zeros."
+    if isinstance(value, str) and value.isdecimal():
+        return "Remove the quotes."
+    return "Choose one in that range." if type(value) in (int, float) else "Write it in digits."
+
+
 def _read_amount(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e15:
-        raise wrong_value(value, "a number of at least 0", "Write it as a number, in the unit of `capacity`.")
+        raise wrong_value(value, "a number of at least 0", "Write it in digits, such as 300.")
     return value
 
 
-Port = Annotated[int, _whole_number(1, 65535), Field(ge=1, le=65535)]
-Count = Annotated[int, _whole_number(1, 100_000), Field(ge=1, le=100_000)]
-Amount = Annotated[float, BeforeValidator(_read_amount), Field(ge=0)]
+Port = Annotated[int, _whole_number(1, 65535), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 65535})]
+Count = Annotated[int, _whole_number(1, 100_000), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 100_000})]
+Amount = Annotated[float, BeforeValidator(_read_amount), WithJsonSchema({"type": "number", "minimum": 0})]

@@ -1,4 +1,4 @@
-"""What no single record can see: names shared by two things, one address on two servers, circles.
+"""What no single value can see: keys that contradict each other, names and addresses used twice, circles.
 
 These checks read the plain data, not the model, so that they speak also when some records are wrong; what has
 the wrong shape is passed over here, because the model reports it.
@@ -12,7 +12,7 @@ from typing import Any
 
 from binome.estate.model import Names
 from binome.estate.problem import Place, Problem, shown
-from binome.estate.text import Document
+from binome.estate.text import Document, Marks
 
 ONE_SPACE = (
     "hosters",
@@ -27,6 +27,10 @@ ONE_SPACE = (
     "backups",
 )
 """The sections whose names must differ from each other."""
+
+
+_NESTED = (dict, list)
+_Node = tuple[str, str]  # a section, and a name in it
 
 
 def names_of(data: Mapping[str, Any]) -> Names:
@@ -44,19 +48,103 @@ def names_of(data: Mapping[str, Any]) -> Names:
 
 def check(document: Document) -> Iterator[Problem]:
     """Every problem of the file as a whole."""
+    yield from _names_given_twice(document)
+    yield from _homeless_servers(document)
+    yield from _needs_of_too_many(document)
+    yield from _shared_ports(document)
+    yield from _unreachable_providers(document)
     yield from _shared_names(document)
     yield from _shared_addresses(document)
-    yield from _circles(document, "needs", {"services": "needs"})
-    yield from _circles(document, "in", {"domains": "in"})
+    yield from _circles(document, "needs", {("services", "needs"): ("services",)})
+    yield from _circles(document, "in", _PLACES)
 
 
 def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _strings(value: Any) -> list[str]:
-    values = value if isinstance(value, list) else [value]
-    return [str(one) for one in values if isinstance(one, str)]
+def _strings(value: Any) -> Iterator[tuple[int, str]]:
+    """The names in a list, or the one that stands without brackets, each with its index."""
+    for index, one in enumerate(value if isinstance(value, list) else [value]):
+        if isinstance(one, str):
+            yield index, one
+
+
+def _records(document: Document, section: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, record in _mapping(document.data.get(section)).items():
+        if isinstance(record, dict):
+            yield name, record
+
+
+def _names_given_twice(document: Document) -> Iterator[Problem]:
+    """A list of names has each of them once, wherever it stands."""
+    ahead: list[tuple[str, Any, Marks]] = [("the file", document.data, document.marks)]
+    while ahead:
+        name, value, marks = ahead.pop()
+        if isinstance(value, dict):
+            ahead.extend((key, below, marks.children[key]) for key, below in value.items() if type(below) in _NESTED)
+            continue
+        first: set[str] = set()
+        for index, one in enumerate(value):
+            if type(one) in _NESTED:
+                ahead.append((name, one, marks.children[index]))
+            elif isinstance(one, str) and one in first:
+                found = f"`{shown(name)}` names {shown(one)} a second time"
+                yield Problem(marks.children[index].place, found, "every name once", "Remove one.")
+            elif isinstance(one, str):
+                first.add(one)
+
+
+def _homeless_servers(document: Document) -> Iterator[Problem]:
+    for name, server in _records(document, "servers"):
+        if server.get("site") is None and server.get("in") in (None, []):
+            yield Problem(
+                document.marks.find(("servers", name), key=True),
+                f"{shown(name)} has neither `site` nor `in`",
+                "where the server stands",
+                "Add site: and the name of a site.",
+            )
+
+
+def _needs_of_too_many(document: Document) -> Iterator[Problem]:
+    for name, service in _records(document, "services"):
+        need, members = service.get("need"), len({member for _, member in _strings(service.get("on"))})
+        if type(need) is int and need > members > 0:
+            yield Problem(
+                document.marks.find(("services", name, "need")),
+                f"`need` is {need}, and {shown(name)} has {members} member{'s' if members > 1 else ''}",
+                "at most the number of members",
+                "Lower need, or add members under on.",
+            )
+
+
+def _shared_ports(document: Document) -> Iterator[Problem]:
+    for name, service in _records(document, "services"):
+        first: dict[int, Place] = {}
+        for key in ("routes", "reads"):
+            for target, port in _mapping(service.get(key)).items():
+                place = document.marks.find(("services", name, key, target))
+                if type(port) is int and first.setdefault(port, place) != place:
+                    yield Problem(
+                        place,
+                        f"port {port} a second time in {shown(name)} (first at line {first[port].line})",
+                        "a port of its own for each route",
+                        "Change one.",
+                    )
+
+
+def _unreachable_providers(document: Document) -> Iterator[Problem]:
+    for link, options in _records(document, "links"):
+        for name, provider in _mapping(options.get("providers")).items():
+            if not isinstance(provider, dict) or (provider.get("url") is None) != (provider.get("host") is None):
+                continue
+            both = provider.get("url") is not None
+            yield Problem(
+                document.marks.find(("links", link, "providers", name), key=True),
+                f"{shown(name)} has {'both `url` and `host`' if both else 'neither `url` nor `host`'}",
+                "one of them",
+                "Remove one." if both else "Add the one by which it is reached.",
+            )
 
 
 def _shared_names(document: Document) -> Iterator[Problem]:
@@ -86,49 +174,77 @@ def _shared(document: Document, name: str, path: tuple[str, ...], section: str) 
 
 def _shared_addresses(document: Document) -> Iterator[Problem]:
     first: dict[Any, str] = {}
-    for server, options in _mapping(document.data.get("servers")).items():
-        text = _mapping(options).get("address")
+    for server, options in _records(document, "servers"):
+        text = options.get("address")
         try:
             address = ipaddress.ip_address(text) if isinstance(text, str) else None
         except ValueError:
             continue
+        address = getattr(address, "ipv4_mapped", None) or address
         if address is not None and first.setdefault(address, server) != server:
+            place, where = (document.marks.find(("servers", name, "address")) for name in (server, first[address]))
+            if place == where:  # two servers that are one record, by an alias
+                place = document.marks.find(("servers", server), key=True)
             yield Problem(
-                document.marks.find(("servers", server, "address")),
-                f"{address}, which is the address of {first[address]} too",
+                place,
+                f"{address}, which is the address of {shown(first[address])} too (line {where.line})",
                 "an address of its own for each server",
                 "Correct one of the two.",
             )
 
 
-def _circles(document: Document, word: str, sections: Mapping[str, str]) -> Iterator[Problem]:
-    """Follows one key from record to record, without recursion, and reports each circle once, where it closes."""
-    edges: dict[str, list[str]] = {}
-    places: dict[str, Place] = {}
-    for section, key in sections.items():
-        for name, options in _mapping(document.data.get(section)).items():
-            edges[name] = _strings(_mapping(options).get(key))
-            places[name] = document.marks.find((section, name, key))
-    finished: set[str] = set()
+_PLACES = {
+    ("hosters", "in"): ("domains",),
+    ("sites", "hoster"): ("hosters",),
+    ("sites", "in"): ("domains",),
+    ("domains", "in"): ("domains", "sites", "hosters"),
+}
+
+
+def _circles(document: Document, word: str, keys: Mapping[tuple[str, str], tuple[str, ...]]) -> Iterator[Problem]:
+    """Follows keys (of a section, into sections) without recursion, and reports each circle once, where it closes."""
+    edges = _edges(document, keys)
+    finished: set[_Node] = set()
     for start in edges:
-        path: list[str] = []
-        on_path: set[str] = set()
+        path: list[_Node] = []
+        position: dict[_Node, int] = {}
         ahead = [(start, False)]
         while ahead:
-            name, leaving = ahead.pop()
+            node, leaving = ahead.pop()
             if leaving:
-                on_path.discard(path.pop())
-                finished.add(name)
-            elif name in on_path:
-                circle = [*path[path.index(name) :], name]
+                del position[path.pop()]
+                finished.add(node)
+            elif node in position:
                 yield Problem(
-                    places[path[-1]],
-                    f"a circle of `{word}`: {' → '.join(circle)}",
-                    "dependencies that end somewhere",
+                    document.marks.find(edges[path[-1]][node]),
+                    f"a circle of `{word}`: {_arrows(path, position[node])}",
+                    f"{'dependencies' if word == 'needs' else 'places'} that end somewhere",
                     f"Remove one `{word}` of the circle.",
                 )
-            elif name in edges and name not in finished:
-                path.append(name)
-                on_path.add(name)
-                ahead.append((name, True))
-                ahead.extend((follower, False) for follower in edges[name])
+            elif node in edges and node not in finished:
+                position[node] = len(path)
+                path.append(node)
+                ahead.append((node, True))
+                ahead.extend((end, False) for end in edges[node])
+
+
+def _edges(
+    document: Document, keys: Mapping[tuple[str, str], tuple[str, ...]]
+) -> dict[_Node, dict[_Node, tuple[str | int, ...]]]:
+    """What each record names by these keys, and where in the file it does."""
+    edges: dict[_Node, dict[_Node, tuple[str | int, ...]]] = {}
+    for (section, key), sections in keys.items():
+        for name, record in _records(document, section):
+            ends = edges.setdefault((section, name), {})
+            for index, end in _strings(record.get(key)):
+                for target in sections:
+                    if end in _mapping(document.data.get(target)):
+                        ends.setdefault((target, end), (section, name, key, index))
+    return edges
+
+
+def _arrows(path: list[_Node], first: int) -> str:
+    """The circle from the `first` node of `path` to its end and back, on one line; a long one without its middle."""
+    between = len(path) - first - 5
+    nodes = path[first:] if between <= 1 else [*path[first : first + 3], ("", f"({between} more)"), *path[-2:]]
+    return " → ".join(shown(name) for _, name in (*nodes, path[first]))

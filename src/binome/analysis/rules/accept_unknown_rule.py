@@ -13,6 +13,8 @@ def findings(context: Context) -> Iterator[Found]:
     """One finding an entry."""
     for index, entry in enumerate(context.platform.estate.accept):
         if entry.rule not in context.rule_ids:
-            remedy = did_you_mean(entry.rule, context.rule_ids, "Remove the entry, or name a rule of docs/rules.")
+            remedy = did_you_mean(
+                entry.rule, [frozenset(context.rule_ids)], "Remove the entry, or name a rule of docs/rules."
+            )
             message = f"There is no rule {entry.rule}: nothing is accepted by it."
             yield Found(Severity.WARNING, entry.subject, ("accept", index, "rule"), message, Remedy(remedy))

@@ -1,0 +1,114 @@
+"""Clients at work on a lab: started, read while they work, stopped, and judged."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from binome.estate.model import HaproxyService, HttpService
+from binome.lab import record, workload
+from binome.lab.errors import LabError
+from binome.lab.lab import Lab
+from binome.lab.process import Program
+from binome.lab.record import Record
+from binome.lab.workload import DATABASE, ROLE, TABLE, Edge, Settings
+
+PATIENCES_S: Mapping[str, float] = {"patient": 1.0, "impatient": 0.25}
+
+
+class Log:
+    """A client's log, read as it grows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self.records: list[Record] = []
+
+    def grown(self) -> Sequence[Record]:
+        """The records since the last call; `records` has them all."""
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            text = file.read()
+        text = text[: text.rfind(b"\n") + 1]
+        self._offset += len(text)
+        new = list(record.parse(text.splitlines(keepends=True), str(self._path)))
+        self.records += new
+        return new
+
+
+class Clients:
+    """Two clients of different patience, side by side; `prefix` tells their rows and logs from those of others."""
+
+    def __init__(self, lab: Lab, prefix: str = "") -> None:
+        self._lab = lab
+        self._prefix = prefix
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.logs = {name: Log(lab.folder / f"{prefix}{name}.jsonl") for name in PATIENCES_S}
+
+    def start(self) -> None:
+        """Starts both clients outside of every site."""
+        for name, patience_s in PATIENCES_S.items():
+            settings = settings_for(self._lab, self._prefix + name, patience_s)
+            path = self._lab.folder / f"{settings.name}.settings.json"
+            settings.save(path)
+            program = Program((sys.executable, "-m", workload.__name__, str(path)))
+            self._processes.append(self._lab.spawn_client(program, f"{settings.name}.client.log"))
+
+    def stop(self, timeout_s: float = 10) -> None:
+        """Lets both clients end what they have begun. Raises LabError where one failed: its log proves nothing then."""
+        for process in self._processes:
+            process.send_signal(signal.SIGTERM)
+        for process in self._processes:
+            if process.wait(timeout_s) != 0:
+                raise LabError(f"a client failed with exit {process.returncode}.  Its log: {self._lab.folder}/logs")
+        self._processes.clear()
+        for log in self.logs.values():
+            log.grown()
+
+    def records(self) -> list[Record]:
+        """Everything that both clients wrote down."""
+        return [one for log in self.logs.values() for one in log.records]
+
+
+def prepare_ledger(lab: Lab) -> None:
+    """Makes the role, the database and the table that clients write to, on the primary."""
+    service = lab.database()
+    primary = lab.primary(service)
+    lab.run_sql(service, primary, f"CREATE ROLE {ROLE} LOGIN PASSWORD '{lab.client_password()}'")
+    lab.run_sql(service, primary, f"CREATE DATABASE {DATABASE} OWNER {ROLE}")
+    lab.run_sql(service, primary, f"SET ROLE {ROLE}; {TABLE}", DATABASE)
+
+
+def held_by(lab: Lab, server: str) -> set[str]:
+    """The ids that a server's database holds."""
+    return set(lab.run_sql(lab.database(), server, "SELECT id FROM ledger", DATABASE).split())
+
+
+def settings_for(lab: Lab, name: str, patience_s: float) -> Settings:
+    """What a client of the estate is told: the edges of the first haproxy service that leads to its database."""
+    database = lab.database()
+    for options in lab.estate.services.values():
+        if isinstance(options, HaproxyService) and database in options.routes:
+            web = [port for target, port in options.routes.items() if _is_web(lab, target)]
+            if not web:
+                continue
+            return Settings(
+                name=name,
+                log=str(lab.folder / f"{name}.jsonl"),
+                edges=tuple(Edge(server, lab.estate.servers[server].address or "") for server in options.on),
+                write_port=options.routes[database],
+                read_port=options.reads.get(database, options.routes[database]),
+                web_port=web[0],
+                password=lab.client_password(),
+                patience_s=patience_s,
+            )
+    raise LabError(f"no service of kind haproxy has routes to {database} and to a web service.  The clients need both.")
+
+
+def _is_web(lab: Lab, service: str) -> bool:
+    return isinstance(lab.estate.services[service], HttpService)

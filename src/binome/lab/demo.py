@@ -1,0 +1,269 @@
+"""The demonstration: an estate under load loses a data centre, and the clients' logs say what that cost.
+
+    build ► load ► fault ► writes flow again ► rebuild or heal ► the pair is whole ► judge
+
+What happens is seen by a watcher that asks every engine a few times a second and follows the clients' logs; the
+demonstration itself only acts and waits. Times of events are in seconds from the fault.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from binome.lab import checker, engines
+from binome.lab.checker import Evidence
+from binome.lab.clients import PATIENCES_S, Clients, held_by, prepare_ledger
+from binome.lab.engines import Look
+from binome.lab.errors import LabTimeoutError
+from binome.lab.lab import Lab
+from binome.lab.record import Record
+
+Fault = Literal["burn", "cut", "burn-standby"]
+FAULTS: tuple[Fault, ...] = get_args(Fault)
+
+LOAD_S = 10
+AFTERWARDS_S = 3
+PATIENCE_WITH_ENGINES_S = 90
+_WATCH_EVERY_S = 0.05
+
+
+@dataclass(slots=True)
+class View:
+    """What can be seen at this moment; the live screen shows it."""
+
+    estate: str
+    fault: Fault
+    site: str = ""
+    faulted_at_s: float | None = None  # on the monotonic clock
+    sites: dict[str, str] = field(default_factory=dict)
+    looks: dict[str, dict[str, Look]] = field(default_factory=dict)
+    acknowledged: int = 0
+    unknown: int = 0
+    per_second: list[int] = field(default_factory=list)  # writes acknowledged in each second since the load began
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened, in seconds from the fault."""
+
+    at_s: float
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the demonstration found. Times are in seconds; None where it never came."""
+
+    estate: str
+    fault: Fault
+    site: str
+    evidence: Evidence
+    outage_s: dict[str, float]  # of the patient client, by operation
+    outage_impatient_s: dict[str, float]
+    new_primary_s: float | None
+    time_to_redundancy_s: float | None
+    events: tuple[Event, ...]
+    engines: dict[str, str]
+    faulted_at_s: float
+    records: tuple[tuple[str, tuple[Record, ...]], ...]  # by client
+
+    @property
+    def good(self) -> bool:
+        """Nothing acknowledged was lost, no two primaries acknowledged, and the pair is whole again."""
+        evidence = self.evidence
+        return (
+            evidence.acknowledged > 0
+            and not evidence.lost
+            and not evidence.double_primary
+            and self.time_to_redundancy_s is not None
+        )
+
+
+class Watcher:
+    """Looks at the lab and at the clients' logs until it is closed, and keeps the view and the list of events."""
+
+    def __init__(self, lab: Lab, clients: Clients, view: View, say: Callable[[Event], None]) -> None:
+        self.view = view
+        self.events: list[Event] = []
+        self.role_since_s: dict[tuple[str, Look], float] = {}  # (server, look) of the database → since when
+        self._lab, self._clients, self._say = lab, clients, say
+        self._database = lab.database()
+        self._begun_s = time.monotonic()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
+        self.failure: BaseException | None = None
+
+    def __enter__(self) -> Watcher:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def happened(self, what: str, at_s: float | None = None) -> None:
+        """Notes an event, now or at a time of the monotonic clock."""
+        at_s = time.monotonic() if at_s is None else at_s
+        event = Event(round(at_s - (self.view.faulted_at_s or self._begun_s + LOAD_S), 2), what)
+        self.events.append(event)
+        self._say(event)
+
+    def acknowledged_since(self, at_s: float) -> int:
+        """How many writes were acknowledged since a time of the monotonic clock."""
+        return sum(
+            one.operation == "write" and one.state == "acknowledged"
+            for log in self._clients.logs.values()
+            for one in reversed(log.records)
+            if one.at_s >= at_s
+        )
+
+    def _watch(self) -> None:
+        try:
+            while not self._stop.wait(_WATCH_EVERY_S):
+                self._follow_logs()
+                self._look()
+        except BaseException as error:  # handed to whoever waits for what we see
+            self.failure = error
+
+    def _follow_logs(self) -> None:
+        counts = self.view.per_second
+        counts += [0] * (int(time.monotonic() - self._begun_s) + 1 - len(counts))
+        for log in self._clients.logs.values():
+            for one in log.grown():
+                if one.operation != "write":
+                    continue
+                self.view.unknown += one.state == "unknown"
+                if one.state == "acknowledged":
+                    self.view.acknowledged += 1
+                    counts[int(max(one.at_s - self._begun_s, 0))] += 1
+
+    def _look(self) -> None:
+        at_s = time.monotonic()
+        looks, before = self._lab.looks(), self.view.looks
+        self.view.sites, self.view.looks = self._lab.sites(), looks
+        for server, look in looks[self._database].items():
+            if before and before[self._database][server] != look:
+                self.role_since_s[server, look] = at_s
+                if look == Look("primary", "up"):
+                    self.happened(f"{server} is primary", at_s)
+                elif look == Look("standby", "up"):
+                    self.happened(f"{server} follows as standby", at_s)
+
+
+def demonstrate(lab: Lab, view: View, say: Callable[[Event], None]) -> Outcome:
+    """Runs the demonstration on a lab that is whole. Raises LabError where the lab or a client fails."""
+    database = lab.database()
+    prepare_ledger(lab)
+    clients = Clients(lab)
+    clients.start()
+    with Watcher(lab, clients, view, say) as watcher:
+        watcher.happened(f"{len(PATIENCES_S)} clients write, read and fetch")
+        _pause(LOAD_S, watcher)
+        primary = lab.primary(database)
+        site, faulted_at_s = _fault(lab, view, watcher, primary)
+        flow = _waited(lambda: _flow_again(watcher, database, primary), watcher)
+        if flow:
+            silence = checker.outage(clients.logs["patient"].records, "write")
+            watcher.happened("writes flow again", silence.end_s)
+        else:
+            watcher.happened("writes do not flow")
+        whole_at_s = _made_whole(lab, view.fault, site, watcher)
+        watcher.happened("the pair is whole again" if whole_at_s else "the pair is not whole again")
+        _pause(AFTERWARDS_S, watcher)
+        clients.stop()
+    survivor = lab.primary(database)
+    evidence = checker.check(clients.records(), held_by(lab, survivor))
+    by_client = {name: checker.outages(log.records) for name, log in clients.logs.items()}
+    new_primary_at_s = _new_primary_at_s(watcher, primary, faulted_at_s)
+    return Outcome(
+        estate=lab.estate.estate,
+        fault=view.fault,
+        site=site,
+        evidence=evidence,
+        outage_s=by_client["patient"],
+        outage_impatient_s=by_client["impatient"],
+        new_primary_s=_since(faulted_at_s, new_primary_at_s),
+        time_to_redundancy_s=_since(faulted_at_s, whole_at_s),
+        events=tuple(sorted(watcher.events, key=lambda event: event.at_s)),
+        engines=engines.versions(),
+        faulted_at_s=faulted_at_s,
+        records=tuple((name, tuple(log.records)) for name, log in clients.logs.items()),
+    )
+
+
+def _fault(lab: Lab, view: View, watcher: Watcher, primary: str) -> tuple[str, float]:
+    """Injects the fault; the site that it hit, and when."""
+    members = lab.estate.services[lab.database()].on
+    victim = primary if view.fault != "burn-standby" else next(member for member in members if member != primary)
+    site = lab.estate.servers[victim].site or ""
+    view.site, view.faulted_at_s = site, time.monotonic()
+    watcher.happened(f"{site} is cut off" if view.fault == "cut" else f"{site} burns", view.faulted_at_s)
+    if view.fault == "cut":
+        lab.cut(site)
+    else:
+        lab.burn(site, wipe=True)
+    return site, view.faulted_at_s
+
+
+def _made_whole(lab: Lab, fault: Fault, site: str, watcher: Watcher) -> float | None:
+    """Brings the lost site back; when the pair was whole again, or None."""
+    try:
+        if fault == "cut":
+            watcher.happened(f"{site} is joined again")
+            lab.heal(site)
+            lab.wait_until_whole()
+        else:
+            watcher.happened(f"{site} is rebuilt from nothing")
+            lab.rebuild(site)
+    except LabTimeoutError as error:
+        watcher.happened(str(error))
+        return None
+    return time.monotonic()
+
+
+def _flow_again(watcher: Watcher, database: str, primary: str) -> bool:
+    """Whether writes were acknowledged throughout the last second, by a primary that is not lost."""
+    now = time.monotonic()
+    faulted_at_s = watcher.view.faulted_at_s or now
+    if now - faulted_at_s < 1.5 or watcher.acknowledged_since(now - 1) < 50:
+        return False
+    looks = watcher.view.looks[database]
+    return watcher.view.fault == "burn-standby" or any(
+        look == Look("primary", "up") for server, look in looks.items() if server != primary
+    )
+
+
+def _new_primary_at_s(watcher: Watcher, primary: str, faulted_at_s: float) -> float | None:
+    times = [
+        at_s
+        for (server, look), at_s in watcher.role_since_s.items()
+        if server != primary and look == Look("primary", "up") and at_s >= faulted_at_s
+    ]
+    return min(times, default=None)
+
+
+def _since(begin_s: float, at_s: float | None) -> float | None:
+    return None if at_s is None else round(at_s - begin_s, 2)
+
+
+def _waited(condition: Callable[[], bool], watcher: Watcher) -> bool:
+    """Whether the condition came true while the engines still had time."""
+    deadline = time.monotonic() + PATIENCE_WITH_ENGINES_S
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        _pause(_WATCH_EVERY_S, watcher)
+    return True
+
+
+def _pause(seconds: float, watcher: Watcher) -> None:
+    """Lets the load go on; what the watcher ran into ends the demonstration."""
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        if watcher.failure is not None:
+            raise watcher.failure
+        time.sleep(min(left, 0.1))

@@ -1,0 +1,462 @@
+"""The lab: an estate, built on this machine as several data centres of real engines.
+
+Everything that the lab makes has its name written into `state.json` before it is made, so that whatever happens to its
+starter, `tear_down` finds all of it. What can be done to a site depends on its state:
+
+    up ── cut ──► cut ── heal ──► up
+    up, cut ── burn ──► burned ── rebuild ──► rebuilding ──► up
+
+Burning disables the site's network first and ends all of its processes then, at once: the others see silence, as they
+would from a building without power; no connection is reset.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pwd
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from binome.estate import Estate, load
+from binome.estate.model import EtcdService, PostgresqlService
+from binome.lab import cgroup, engines, inside, network, process, web
+from binome.lab.engines import ENGINES, Look, Place
+from binome.lab.errors import LabError, LabTimeoutError
+from binome.lab.network import Network
+from binome.lab.shell import run
+from binome.render import Folders, RenderError, render
+from binome.render.places import ETCD_CLIENT_PORT, ETCD_PEER_PORT, PATRONI_PORT, endpoint
+
+FOLDER = Path("/var/lib/binome-lab")
+READY_TIMEOUT_S = 60
+
+Say = Callable[[str], None]
+
+
+_NEXT = {
+    "up": "Burn it or cut it first.",
+    "cut": "Heal it: binome lab heal {}",
+    "burned": "Rebuild it: binome lab rebuild {}",
+    "rebuilding": "Rebuild it again: binome lab rebuild {}",
+}
+
+
+def _silent(_: str) -> None:
+    """Says nothing."""
+
+
+@dataclass(slots=True)
+class _State:
+    """What is written down: enough to find the lab again, and to take it down."""
+
+    estate: str
+    namespaces: list[str]
+    unmount: bool  # the mount of all network namespaces is ours to remove
+    sites: dict[str, str] = field(default_factory=dict)  # site → up, cut, burned, rebuilding
+    wiped: list[str] = field(default_factory=list)  # servers whose data is gone
+    secrets: dict[str, str] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        temporary = folder / "state.json.new"
+        temporary.touch(mode=0o600)
+        temporary.write_text(json.dumps({name: getattr(self, name) for name in self.__slots__}, indent=1))
+        temporary.replace(folder / "state.json")
+
+    @classmethod
+    def read(cls, folder: Path) -> _State | None:
+        try:
+            return cls(**json.loads((folder / "state.json").read_text()))
+        except FileNotFoundError:
+            return None
+
+
+class Lab:
+    """A lab. Made by `claim` and `build`, found again by `find`."""
+
+    def __init__(self, folder: Path, estate: Estate, state: _State) -> None:
+        self.folder = folder
+        self.estate = estate
+        self._state = state
+        self._network = Network.of(estate)
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    # -- making and finding
+
+    @classmethod
+    def claim(cls, text: bytes, folder: Path = FOLDER) -> Lab:
+        """Checks that the estate in `text` can be built here, and writes down the names of all that `build` will make.
+
+        Raises EstateError where the estate is refused, and LabError, with nothing made, where a lab is up, a name or a
+        port is taken, an engine or a right is missing.
+        """
+        estate = load(text)
+        net = _check_possible(estate, folder)
+        folder.mkdir(mode=0o755, parents=True)
+        state = _State(estate.estate, net.names(), not network.mounted(), dict.fromkeys(estate.sites, "up"))
+        state.secrets = {name: secrets.token_urlsafe(18) for name in ("replication", "rewind", "client")}
+        state.save(folder)
+        (folder / "estate.yaml").write_bytes(text)
+        return cls(folder, estate, state)
+
+    def build(self, say: Say = _silent) -> None:
+        """Builds what was claimed, and waits until it works. `say` hears of each step."""
+        self._prepare()
+        say("networks and folders are there")
+        self._start_servers(list(self.estate.servers))
+        self.wait_until_whole(say)
+
+    @classmethod
+    def find(cls, folder: Path = FOLDER) -> Lab:
+        """The lab that is up in `folder`. Raises LabError where there is none."""
+        _check_privileges()
+        state = _State.read(folder)
+        if state is None or not (folder / "estate.yaml").exists():
+            raise LabError(f"no lab is up in {folder}.  Build one: binome lab up ESTATE")
+        return cls(folder, load((folder / "estate.yaml").read_bytes()), state)
+
+    def _prepare(self) -> None:
+        shared = self.folder / "shared"
+        (shared / "venv").mkdir(parents=True)
+        shutil.copy(web.__file__, shared / "web.py")
+        hosts = [f"{address} {server}" for server, (_, address) in self._network.servers.items()]
+        (shared / "hosts").write_text("\n".join(["127.0.0.1 localhost", *hosts]) + "\n")
+        (shared / "resolv.conf").write_text("# no name server can be reached from the lab\n")
+        (self.folder / "logs").mkdir()
+        self._network.create()
+        for server in self.estate.servers:
+            cgroup.create(self._site(server), server)
+        cgroup.create(network.CLIENT)
+
+    # -- what can be done to it
+
+    def burn(self, site: str, *, wipe: bool = False) -> None:
+        """Takes a site's network away, then ends all that runs in it; with `wipe` its data is gone too."""
+        with self._changing(site, "up", "cut"):
+            self._network.cut(site)
+            self._state.sites[site] = "burned"
+            self._state.save(self.folder)
+            cgroup.kill(site)
+            self._reap()
+            if wipe:
+                servers = self.servers_of(site)
+                for server in servers:
+                    shutil.rmtree(self._root(server), ignore_errors=True)
+                self._state.wiped += servers
+                self._state.save(self.folder)
+
+    def cut(self, site: str) -> None:
+        """Takes a site's network away; what runs in it lives on, alone."""
+        with self._changing(site, "up"):
+            self._state.sites[site] = "cut"
+            self._state.save(self.folder)
+            self._network.cut(site)
+
+    def heal(self, site: str) -> None:
+        """Gives a site that was cut its network back."""
+        with self._changing(site, "cut"):
+            self._network.join(site)
+            self._state.sites[site] = "up"
+            self._state.save(self.folder)
+
+    def rebuild(self, site: str, say: Say = _silent) -> None:
+        """Gives a site that burned its network back, and starts it from what is left of it, or from nothing."""
+        with self._changing(site, "burned", "rebuilding"):
+            self._state.sites[site] = "rebuilding"  # an attempt that was broken off can be made again
+            self._state.save(self.folder)
+            cgroup.kill(site)
+            self._network.join(site)
+            self._start_servers(self.servers_of(site))
+            self._state.wiped = [server for server in self._state.wiped if self._site(server) != site]
+            self._state.sites[site] = "up"
+            self._state.save(self.folder)
+        self.wait_until_whole(say)
+
+    def move_leader(self, service: str, server: str) -> None:
+        """Makes a server the leader of an etcd service."""
+        leader = self._with_role(service, "leader")
+        members = self._etcd(leader, "/v3/cluster/member/list", {})["members"]
+        target = next(member["ID"] for member in members if member["name"] == server)
+        if leader != server:
+            self._etcd(leader, "/v3/maintenance/transfer-leadership", {"targetID": target})
+
+    # -- what can be seen of it
+
+    def sites(self) -> dict[str, str]:
+        """Each site's state: up, cut, burned or rebuilding."""
+        return dict(self._state.sites)
+
+    def servers_of(self, site: str) -> list[str]:
+        """The servers of a site."""
+        return [server for server in self.estate.servers if self._site(server) == site]
+
+    def looks(self) -> dict[str, dict[str, Look]]:
+        """Service → server → what the engine there says of itself, asked from inside each server."""
+        members = [(name, server) for name, options in self._services() for server in options.on]
+        with ThreadPoolExecutor(max(len(members), 1)) as pool:
+            seen = list(pool.map(lambda member: self.look(*member), members))
+        result: dict[str, dict[str, Look]] = {}
+        for (name, server), one in zip(members, seen, strict=True):
+            result.setdefault(name, {})[server] = one
+        return result
+
+    def look(self, service: str, server: str) -> Look:
+        """What one engine says of itself."""
+        if self._state.sites[self._site(server)] == "burned":
+            return Look("-", "down")
+        return engines.look(self._place(service, server), self.estate.services[service])
+
+    def status(self) -> dict[str, Any]:
+        """The record that `binome lab status --json` prints."""
+        looks = self.looks()
+        whole = all(one.state == "up" for members in looks.values() for one in members.values())
+        return {
+            "state": "up" if whole and set(self._state.sites.values()) == {"up"} else "degraded",
+            "folder": str(self.folder),
+            "sites": {
+                site: {"state": state, "servers": self.servers_of(site)} for site, state in self._state.sites.items()
+            },
+            "services": {
+                name: {server: {"role": one.role, "state": one.state} for server, one in members.items()}
+                for name, members in looks.items()
+            },
+            "not_built": engines.not_built(self.estate),
+        }
+
+    def wait_until_whole(self, say: Say = _silent, timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Waits until nothing is missing any more. Raises LabTimeoutError, with what is, when that takes too long."""
+        told: set[str] = set()
+
+        def missing() -> list[str]:
+            looks = self.looks()
+            lacking = {service: self._lacking(service, members) for service, members in looks.items()}
+            for service, members in looks.items():
+                if not lacking[service] and service not in told:
+                    told.add(service)
+                    say(f"{service} is up: " + ", ".join(f"{server} {one.role}" for server, one in members.items()))
+            return [f"{service} on {what}" for service, whats in lacking.items() for what in whats]
+
+        self.wait_for(missing, "the engines", timeout_s)
+
+    def missing(self) -> list[str]:
+        """What keeps the lab from being whole: engines that do not work where nothing burned, pairs that are none."""
+        return [what for service, members in self.looks().items() for what in self._lacking(service, members)]
+
+    def _lacking(self, service: str, members: dict[str, Look]) -> list[str]:
+        expected = [server for server in members if self._state.sites[self._site(server)] != "burned"]
+        lacking = [f"{server} ({members[server].state})" for server in expected if members[server].state != "up"]
+        options = self.estate.services[service]
+        if lacking or not isinstance(options, PostgresqlService):
+            return lacking
+        primaries = [server for server in expected if members[server].role == "primary"]
+        if len(primaries) != 1:
+            return [f"{len(primaries)} primaries"]
+        if options.replication == "synchronous" and len(expected) > 1 and not self._waits_for_standby(primaries[0]):
+            return [f"{primaries[0]} (no synchronous standby yet)"]
+        return []
+
+    def wait_for(self, missing: Callable[[], list[str]], what: str, timeout_s: float) -> None:
+        """Waits until `missing` finds nothing. Raises LabTimeoutError, with what it found last, after `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        while left := missing():
+            self._reap()
+            if time.monotonic() > deadline:
+                raise LabTimeoutError(
+                    f"{what}: after {timeout_s:g} s still missing: {', '.join(left)}.  Their logs: {self.folder}/logs"
+                )
+            time.sleep(0.05)
+
+    def primary(self, service: str) -> str:
+        """The server with the primary of a database. Raises LabError where none or more than one says that it is."""
+        return self._with_role(service, "primary")
+
+    def database(self) -> str:
+        """The name of the estate's first database. Raises LabError where it has none."""
+        for name, options in self._services():
+            if isinstance(options, PostgresqlService):
+                return name
+        raise LabError(f"{self.estate.estate} has no service of kind postgresql.  The demonstration needs one.")
+
+    # -- for the workload
+
+    def client_password(self) -> str:
+        """The password of the role that the workload logs in with."""
+        return self._state.secrets["client"]
+
+    def run_sql(self, service: str, server: str, sql: str, database: str = "postgres") -> str:
+        """Runs SQL as the postgres user on a server, through its socket; returns bare, unaligned rows."""
+        socket = Folders(str(self._root(server))).run
+        arguments = ("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", socket, "-d", database, "-c", sql)
+        return run("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--", *arguments)
+
+    def spawn_client(self, program: process.Program, log: str) -> subprocess.Popen[bytes]:
+        """Starts a program in the client's namespace, outside of every site."""
+        return self._spawn(network.CLIENT, cgroup.root() / network.CLIENT, program, log)
+
+    def spawn(self, server: str, program: process.Program, log: str) -> subprocess.Popen[bytes]:
+        """Starts a program on a server: what a process of the team's would see from there."""
+        return self._spawn(server, cgroup.root() / self._site(server) / server, program, log)
+
+    def pids(self, server: str) -> set[int]:
+        """The processes that run on a server."""
+        return cgroup.pids(self._site(server), server)
+
+    def _spawn(self, server: str, group: Path, program: process.Program, log: str) -> subprocess.Popen[bytes]:
+        child = process.start(program, server, group, self.folder / "logs" / log, self.folder / "shared")
+        self._children.append(child)
+        return child
+
+    # -- within
+
+    def _services(self) -> Iterator[tuple[str, Any]]:
+        return ((name, options) for name, options in self.estate.services.items() if type(options) in ENGINES)
+
+    def _site(self, server: str) -> str:
+        return self._network.servers[server][0]
+
+    def _root(self, server: str) -> Path:
+        return self.folder / "servers" / server
+
+    def _place(self, service: str, server: str) -> Place:
+        address = self._network.servers[server][1]
+        shared = self.folder / "shared"
+        return Place(service, server, address, self._root(server), shared, self._state.secrets)
+
+    def _with_role(self, service: str, role: str) -> str:
+        holders = [server for server, one in self.looks()[service].items() if one.role == role]
+        if len(holders) != 1:
+            raise LabError(f"{service} has {len(holders)} members that say they are {role}: {', '.join(holders)}")
+        return holders[0]
+
+    def _waits_for_standby(self, primary: str) -> bool:
+        """Whether Patroni has made a standby synchronous: until then the primary acknowledges alone."""
+        said = inside.ask(primary, (self._network.servers[primary][1], PATRONI_PORT), "/cluster")
+        return any(member["role"] == "sync_standby" for member in said.get("members", []))
+
+    def _start_servers(self, servers: list[str]) -> None:
+        """Starts what the estate says on these servers: agreement first, then databases, then what is before them."""
+        for server in servers:
+            self._write_files(server, rejoin=server in self._state.wiped)
+        for kind in ENGINES:
+            for service, options in self._services():
+                if isinstance(options, kind):
+                    self._start_members(service, options, [server for server in options.on if server in servers])
+
+    def _start_members(self, service: str, options: Any, members: list[str]) -> None:
+        """Starts members of one service. Who founds a database is not left to chance: it is the first of the estate."""
+        founding = isinstance(options, PostgresqlService) and members == list(options.on)
+        for server in members[:1] if founding else members:
+            self._start(service, server)
+        if founding:
+            self._wait_for_looks(service, lambda looks: Look("primary", "up") in looks.values())
+            for server in members[1:]:
+                self._start(service, server)
+        elif isinstance(options, EtcdService):
+            self._wait_for_looks(service, lambda looks: all(looks[server].state == "up" for server in members))
+
+    def _wait_for_looks(self, service: str, enough: Callable[[dict[str, Look]], bool]) -> None:
+        def missing() -> list[str]:
+            looks = {server: self.look(service, server) for server in self.estate.services[service].on}
+            return [] if enough(looks) else [f"{server} {one.role} {one.state}" for server, one in looks.items()]
+
+        self.wait_for(missing, service, READY_TIMEOUT_S)
+
+    def _write_files(self, server: str, *, rejoin: bool) -> None:
+        folders = Folders(str(self._root(server)))
+        for folder in (folders.configuration, folders.data, folders.run):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        for path, text in render(self.estate, server, folders, rejoin=rejoin).items():
+            Path(path).write_text(text)
+        owners = [ENGINES[type(options)].owner for _, options in self._services() if server in options.on]
+        if "postgres" in owners:
+            user = pwd.getpwnam("postgres")
+            os.chown(folders.run, user.pw_uid, user.pw_gid)
+            data = Path(folders.data) / "postgresql"
+            data.mkdir(mode=0o700, exist_ok=True)
+            os.chown(data, user.pw_uid, user.pw_gid)
+
+    def _start(self, service: str, server: str) -> None:
+        options = self.estate.services[service]
+        if isinstance(options, EtcdService) and server in self._state.wiped:
+            self._replace_etcd_member(service, server)
+        engine = ENGINES[type(options)]
+        program = engine.program(self._place(service, server), options)
+        self.spawn(server, program, f"{server}.{service}.{engine.log}.log")
+
+    def _replace_etcd_member(self, service: str, server: str) -> None:
+        """Tells those that live that a member lost its data: to etcd it is another one, with the same name."""
+        helper = next(other for other, one in self.looks()[service].items() if one.state == "up")
+        members = self._etcd(helper, "/v3/cluster/member/list", {})["members"]
+        peer = f"http://{endpoint(self._network.servers[server][1], ETCD_PEER_PORT)}"
+        for member in members:
+            if member.get("name") == server or peer in member.get("peerURLs", []):
+                self._etcd(helper, "/v3/cluster/member/remove", {"ID": member["ID"]})
+        self._etcd(helper, "/v3/cluster/member/add", {"peerURLs": [peer]})
+
+    def _etcd(self, server: str, path: str, body: Mapping[str, Any]) -> Any:
+        address = self._network.servers[server][1]
+        said = inside.ask(server, (address, ETCD_CLIENT_PORT), path, body=dict(body), timeout_s=5)
+        if "error" in said:
+            raise LabError(f"etcd on {server} refused {path}: {said['error']}")
+        return said
+
+    @contextmanager
+    def _changing(self, site: str, *states: str) -> Iterator[None]:
+        """One change at a time, and only from a state that allows it."""
+        if site not in self._state.sites:
+            raise LabError(f"there is no site {site}.  Sites: {', '.join(self._state.sites)}")
+        with (self.folder / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise LabError("another command is changing the lab.  Wait until it has ended.") from None
+            state = self._state.sites[site]
+            if state not in states:
+                raise LabError(f"{site} is {state}; nothing was done.  {_NEXT[state].format(site)}")
+            yield
+
+    def _reap(self) -> None:
+        self._children = [child for child in self._children if child.poll() is None]
+
+
+def tear_down(folder: Path = FOLDER) -> bool:
+    """Ends and removes all that belongs to the lab in `folder`; whether there was one. Safe to call at any time."""
+    state = _State.read(folder)
+    if state is None:
+        return False
+    cgroup.destroy()
+    network.destroy(state.namespaces, unmount=state.unmount)
+    shutil.rmtree(folder)
+    return True
+
+
+def _check_possible(estate: Estate, folder: Path) -> Network:
+    """Raises LabError, before anything was made, where the lab cannot be built."""
+    _check_privileges()
+    engines.check_installed(estate)
+    for server in estate.servers:
+        try:
+            render(estate, server)
+        except RenderError as error:
+            raise LabError(str(error)) from None
+    if (folder / "state.json").exists():
+        raise LabError(f"a lab is up already, in {folder}.  Take it down first: binome lab down")
+    net = Network.of(estate)
+    taken = [*network.existing(net.names()), *(str(path) for path in (cgroup.root(), folder) if path.exists())]
+    if taken:
+        raise LabError(f"{taken[0]} is there already, and not from a lab in {folder}.  Remove it first.")
+    return net
+
+
+def _check_privileges() -> None:
+    if os.geteuid() != 0:
+        raise LabError("the lab builds network namespaces, which needs root.  Run it as root, for example with sudo.")

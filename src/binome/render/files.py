@@ -1,0 +1,83 @@
+"""Which files a server needs, and what is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from binome.estate import Estate
+from binome.estate.model import EtcdService, HaproxyService, HttpService, PostgresqlService
+from binome.render import etcd, haproxy, patroni
+from binome.render.places import (
+    ETCD_CLIENT_PORT,
+    ETCD_PEER_PORT,
+    PATRONI_PORT,
+    POSTGRESQL_PORT,
+    Folders,
+    RenderError,
+)
+
+__all__ = ["Folders", "RenderError", "configured", "render"]
+
+configured = (EtcdService, PostgresqlService, HaproxyService)
+"""The kinds of service that have a configuration file."""
+
+
+def render(estate: Estate, server: str, folders: Folders | None = None, *, rejoin: bool = False) -> Mapping[str, str]:
+    """The configuration files of one server: absolute path → text.
+
+    `rejoin` is for a server whose data was lost: its etcd enters the cluster that runs. Raises RenderError where the
+    estate lacks what an engine needs, or where two services want one port of the server.
+    """
+    folders = folders or Folders()
+    _check_ports(estate, server)
+    files: dict[str, str] = {}
+    for service, options in estate.services.items():
+        if server not in options.on:
+            continue
+        where = f"{folders.configuration}/{service}"
+        if isinstance(options, EtcdService):
+            settings = etcd.configuration(estate, service, server, folders, rejoin=rejoin)
+            files[f"{where}.etcd.yml"] = _yaml(estate, server, settings, "etcd --config-file")
+        elif isinstance(options, PostgresqlService):
+            settings = patroni.configuration(estate, service, server, folders, options)
+            files[f"{where}.patroni.yml"] = _yaml(estate, server, settings, "patroni")
+        elif isinstance(options, HaproxyService):
+            text = haproxy.configuration(estate, service, server, folders, options)
+            files[f"{where}.haproxy.cfg"] = _header(estate, server, "haproxy -f") + text
+    return files
+
+
+def _header(estate: Estate, server: str, command: str) -> str:
+    return f"# {server} of {estate.estate}, rendered by Binôme: change the estate, not this file. Read by: {command}\n"
+
+
+def _yaml(estate: Estate, server: str, settings: dict[str, Any], command: str) -> str:
+    return _header(estate, server, command) + yaml.safe_dump(settings, sort_keys=False, width=1000, allow_unicode=True)
+
+
+def _check_ports(estate: Estate, server: str) -> None:
+    taken: dict[int, str] = {}
+    for service, options in estate.services.items():
+        if server in options.on:
+            for port in _ports(options):
+                first = taken.setdefault(port, service)
+                if first != service:
+                    raise RenderError(
+                        f"port {port} of {server} is wanted by {first} and by {service}.  "
+                        "Change the port of one, or move it to another server."
+                    )
+
+
+def _ports(options: object) -> Iterator[int]:
+    if isinstance(options, EtcdService):
+        yield from (ETCD_CLIENT_PORT, ETCD_PEER_PORT)
+    elif isinstance(options, PostgresqlService):
+        yield from (POSTGRESQL_PORT, PATRONI_PORT)
+    elif isinstance(options, HttpService):
+        yield options.port
+    elif isinstance(options, HaproxyService):
+        yield from options.routes.values()
+        yield from options.reads.values()

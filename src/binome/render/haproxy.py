@@ -1,0 +1,89 @@
+"""haproxy.cfg: the edge.
+
+Short connect and check timeouts are what keeps a lost site from costing seconds (ENGINES.md: the defaults alone gave
+13 s of web outage with a healthy second site). Writes go to the member whose Patroni says that it is primary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from binome.estate import Estate
+from binome.estate.model import HaproxyService, HttpService, PostgresqlService
+from binome.render.places import PATRONI_PORT, POSTGRESQL_PORT, Folders, RenderError, address_of, endpoint
+
+
+def configuration(estate: Estate, service: str, server: str, folders: Folders, options: HaproxyService) -> str:
+    """The file of one edge."""
+    parts = [_global(folders)]
+    for target, port in options.routes.items():
+        parts.append("\n".join(_route(estate, service, server, target, port, reads=False)))
+    for target, port in options.reads.items():
+        parts.append("\n".join(_route(estate, service, server, target, port, reads=True)))
+    return "\n\n".join(parts) + "\n"
+
+
+def _global(folders: Folders) -> str:
+    return f"""\
+global
+    log stderr format raw daemon notice
+    user haproxy
+    group haproxy
+    maxconn 4000
+    stats socket {folders.run}/haproxy.sock mode 600 level admin
+
+defaults
+    log global
+    timeout connect 500ms
+    timeout check 400ms
+    timeout client 30s
+    timeout server 30s
+    default-server check inter 200ms fastinter 100ms fall 2 rise 1 on-marked-down shutdown-sessions"""
+
+
+def _route(estate: Estate, service: str, server: str, target: str, port: int, *, reads: bool) -> Iterator[str]:
+    options = estate.services[target]
+    key = f"services.{service}.{'reads' if reads else 'routes'}"
+    name = f"{target}-reads" if reads else target
+    yield f"frontend {name}"
+    yield f"    bind {endpoint(address_of(estate, server), port)}"
+    if isinstance(options, HttpService) and not reads:
+        yield from _web(name, options)
+        member_port, check = options.port, ""
+    elif isinstance(options, PostgresqlService):
+        yield from _database(name, reads=reads)
+        member_port, check = POSTGRESQL_PORT, f" port {PATRONI_PORT}"
+    else:
+        kinds = "postgresql" if reads else "http or postgresql"
+        raise RenderError(
+            f"{key} names {target}, which is of kind {options.kind}; an edge serves {kinds} there.  Remove it."
+        )
+    for member in options.on:
+        yield f"    server {member} {endpoint(address_of(estate, member), member_port)}{check}"
+
+
+def _web(name: str, options: HttpService) -> Iterator[str]:
+    yield "    mode http"
+    yield f"    default_backend {name}"
+    yield ""
+    yield f"backend {name}"
+    yield "    mode http"
+    yield "    balance roundrobin"
+    yield f"    option httpchk GET {options.health}"
+    yield "    retries 2"
+    yield "    retry-on conn-failure"
+    yield "    option redispatch 1"
+
+
+def _database(name: str, *, reads: bool) -> Iterator[str]:
+    yield "    mode tcp"
+    yield "    timeout client 1h"
+    yield f"    default_backend {name}"
+    yield ""
+    yield f"backend {name}"
+    yield "    mode tcp"
+    yield "    timeout server 1h"
+    if reads:
+        yield "    balance roundrobin"
+        yield "    option redispatch"
+    yield f"    option httpchk OPTIONS /{'read-only' if reads else 'primary'}"

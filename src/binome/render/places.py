@@ -1,0 +1,48 @@
+"""Where engines listen and keep their files; what cannot be rendered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from binome.estate import Estate
+
+ETCD_CLIENT_PORT = 2379
+ETCD_PEER_PORT = 2380
+POSTGRESQL_PORT = 5432
+PATRONI_PORT = 8008
+
+
+class RenderError(Exception):
+    """The estate is valid, but this server's engines cannot be configured from it; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """The folders of one server, below a root: empty for a real server, a folder of its own for each in a lab."""
+
+    root: str = ""
+
+    @property
+    def configuration(self) -> str:
+        return f"{self.root}/etc/binome"
+
+    @property
+    def data(self) -> str:
+        return f"{self.root}/var/lib/binome"
+
+    @property
+    def run(self) -> str:
+        return f"{self.root}/run/binome"
+
+
+def address_of(estate: Estate, server: str) -> str:
+    """The address of a server. Raises RenderError where the estate does not give one."""
+    address = estate.servers[server].address
+    if address is None:
+        raise RenderError(f"{server} has no address, and its engines need one.  Add address: to servers.{server}.")
+    return address
+
+
+def endpoint(address: str, port: int) -> str:
+    """`address:port`, with the brackets that an IPv6 address needs."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

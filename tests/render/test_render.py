@@ -1,0 +1,135 @@
+"""What is rendered: complete, consistent between the servers, and without a secret."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from binome.estate import Estate, load
+from binome.render import Folders, RenderError, render
+
+LITTORAL = (Path(__file__).parents[2] / "examples" / "littoral" / "estate.yaml").read_text()
+
+
+def littoral(old: str = "", new: str = "") -> Estate:
+    assert old in LITTORAL
+    return load(LITTORAL.replace(old, new).encode())
+
+
+def parsed(estate: Estate, server: str, ending: str, **options: Any) -> dict[str, Any]:
+    files = render(estate, server, **options)
+    (text,) = [text for path, text in files.items() if path.endswith(ending)]
+    result: dict[str, Any] = yaml.safe_load(text)
+    return result
+
+
+def test_each_server_gets_the_files_of_its_own_engines() -> None:
+    estate = littoral()
+    assert {server: sorted(render(estate, server)) for server in estate.servers} == {
+        "gra-edge": ["/etc/binome/edge.haproxy.cfg"],
+        "gra-web": [],
+        "gra-db": ["/etc/binome/coordination.etcd.yml", "/etc/binome/database.patroni.yml"],
+        "sbg-edge": ["/etc/binome/edge.haproxy.cfg"],
+        "sbg-web": [],
+        "sbg-db": ["/etc/binome/coordination.etcd.yml", "/etc/binome/database.patroni.yml"],
+        "par-watch": ["/etc/binome/coordination.etcd.yml"],
+        "par-spare": [],
+        "ams-vault": [],
+    }
+
+
+def test_the_members_of_etcd_agree_on_who_they_are() -> None:
+    estate = littoral()
+    members = [parsed(estate, server, "etcd.yml") for server in estate.services["coordination"].on]
+    assert len({member["initial-cluster"] for member in members}) == 1
+    assert [member["name"] for member in members] == ["gra-db", "sbg-db", "par-watch"]
+    assert {member["initial-cluster-state"] for member in members} == {"new"}
+    assert parsed(estate, "sbg-db", "etcd.yml", rejoin=True)["initial-cluster-state"] == "existing"
+
+
+def test_patroni_asks_the_nearest_etcd_first() -> None:
+    assert parsed(littoral(), "sbg-db", "patroni.yml")["etcd3"]["hosts"] == [
+        "127.0.0.1:2379",
+        "10.20.1.12:2379",
+        "10.20.3.10:2379",
+    ]
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("synchronous", True), ("asynchronous", False)])
+def test_replication_is_as_the_estate_says(mode: str, expected: bool) -> None:
+    estate = littoral("replication: synchronous", f"replication: {mode}")
+    assert parsed(estate, "gra-db", "patroni.yml")["bootstrap"]["dcs"]["synchronous_mode"] is expected
+
+
+@pytest.mark.parametrize("takeover", ["automatic", "confirm", "shadow", "manual"])
+def test_with_manual_takeover_patroni_promotes_nobody_but_the_first(takeover: str) -> None:
+    estate = littoral("takeover: automatic", f"takeover: {takeover}")
+    stays = {server: parsed(estate, server, "patroni.yml")["tags"]["nofailover"] for server in ("gra-db", "sbg-db")}
+    assert stays == {"gra-db": False, "sbg-db": takeover == "manual"}
+
+
+def test_only_the_servers_of_the_estate_may_enter_the_database_and_with_a_password() -> None:
+    estate = littoral()
+    known = {ipaddress.ip_address(server.address) for server in estate.servers.values() if server.address}
+    rules = [rule.split() for rule in parsed(estate, "gra-db", "patroni.yml")["postgresql"]["pg_hba"]]
+    assert all(rule[-1] in ("scram-sha-256", "peer") for rule in rules)
+    networks = [ipaddress.ip_network(rule[3]) for rule in rules if rule[0] == "host"]
+    strangers = [network for network in networks if not network.is_loopback and network.num_addresses > 1]
+    assert strangers == []
+    assert {network[0] for network in networks if not network.is_loopback} == known
+
+
+def test_no_file_has_a_password() -> None:
+    estate = littoral()
+    for server in estate.servers:
+        for text in render(estate, server).values():
+            assert "password" not in text.lower()
+
+
+def test_an_edge_sends_writes_to_the_primary_and_reads_to_any_living_member() -> None:
+    (text,) = render(littoral(), "gra-edge").values()
+    _, writes, reads = re.split(r"^backend database(?:-reads)?$", text, flags=re.MULTILINE)
+    assert "OPTIONS /primary" in writes and "OPTIONS /read-only" in reads
+    for part in (writes, reads):
+        assert "server gra-db 10.20.1.12:5432 port 8008" in part
+        assert "server sbg-db 10.20.2.12:5432 port 8008" in part
+
+
+def test_addresses_of_version_6_are_bracketed() -> None:
+    estate = littoral("10.20.1.12", '"2001:db8::12"')
+    assert parsed(estate, "gra-db", "patroni.yml")["restapi"]["listen"] == "[2001:db8::12]:8008"
+    assert "gra-db=http://[2001:db8::12]:2380" in parsed(estate, "sbg-db", "etcd.yml")["initial-cluster"]
+    assert "server gra-db [2001:db8::12]:5432" in next(iter(render(estate, "gra-edge").values()))
+    rules = parsed(estate, "sbg-db", "patroni.yml")["postgresql"]["pg_hba"]
+    assert "host replication replicator 2001:db8::12/128 scram-sha-256" in rules
+
+
+@given(st.sampled_from(["gra-edge", "gra-db", "par-watch"]), st.from_regex(r"(/[A-Z]{2,12}){0,4}", fullmatch=True))
+def test_the_root_changes_paths_and_nothing_else(server: str, root: str) -> None:
+    estate = littoral()
+    below = render(estate, server, Folders(root))
+    assert {
+        path.removeprefix(root): text.replace(root, "") if root else text for path, text in below.items()
+    } == render(estate, server)
+
+
+@pytest.mark.parametrize(
+    ("server", "old", "new", "words"),
+    [
+        ("gra-db", "needs: [coordination]", "needs: []", "database needs no service of kind etcd"),
+        ("gra-db", "strasbourg, address: 10.20.2.12,", "strasbourg,", "sbg-db has no address"),
+        ("gra-edge", "routes: {web: 80,", "routes: {coordination: 2379, web: 80,", "which is of kind etcd"),
+        ("gra-edge", "reads: {database: 5433}", "reads: {web: 5433}", "an edge serves postgresql there"),
+        ("gra-db", "on: [gra-edge, sbg-edge]\n    routes", "on: [gra-db, sbg-edge]\n    routes", "port 5432 of gra-db"),
+    ],
+)
+def test_what_cannot_be_rendered_is_named(server: str, old: str, new: str, words: str) -> None:
+    with pytest.raises(RenderError, match=words):
+        render(littoral(old, new), server)
