@@ -53,7 +53,8 @@ class Domains:
             self._parents[name] = (*self._parents.get(name, ()), *parents)
         self.servers = tuple(estate.servers)
         self.above_servers = tuple(name for name, kind in self.kinds.items() if kind != "server")
-        self._around: dict[tuple[str, ...], frozenset[str]] = {}
+        self._around: dict[str, frozenset[str]] = {}
+        self._closures: dict[tuple[str, ...], frozenset[str]] = {}
         self._inside: dict[str, list[str]] | None = None
 
     def _nodes(self, estate: Estate) -> Iterator[tuple[str, str, Iterable[str]]]:
@@ -74,17 +75,23 @@ class Domains:
 
     def around(self, name: str) -> frozenset[str]:
         """Every domain whose loss takes `name` with it, without `name` itself. Neighbours share one set."""
-        parents = self._parents[name]
-        if parents not in self._around:
-            found: set[str] = set()
-            ahead = list(parents)
-            while ahead:
-                other = ahead.pop()
-                if other not in found:
-                    found.add(other)
-                    ahead.extend(self._parents[other])
-            self._around[parents] = frozenset(found)
-        return self._around[parents]
+        known = self._around.get(name)
+        if known is None:
+            parents = self._parents[name]
+            if parents not in self._closures:
+                self._closures[parents] = self._closure(parents)
+            known = self._around[name] = self._closures[parents]
+        return known
+
+    def _closure(self, parents: tuple[str, ...]) -> frozenset[str]:
+        found: set[str] = set()
+        ahead = list(parents)
+        while ahead:
+            name = ahead.pop()
+            if name not in found:
+                found.add(name)
+                ahead.extend(self._parents[name])
+        return frozenset(found)
 
     def holds(self, domain: str, name: str) -> bool:
         """Whether the loss of `domain` takes `name` with it."""

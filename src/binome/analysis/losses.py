@@ -53,7 +53,8 @@ class Losses:
         place = self._places.get(around)
         if place is None:
             place = self._places[around] = union(self._named.get(other, 0) for other in around)
-        return place | self._named.get(name, 0)
+        own = self._named.get(name)
+        return place if own is None else place | own
 
     def named(self, name: str) -> int:
         """The losses that name the fault domain itself."""
