@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from binome.cli import demo, estate, journal, lab, maintenance, render, run
+from binome.cli.check import check
 
 app = typer.Typer(
     help="Keeps a platform up when a data centre is lost, and proves every day that it would.",
@@ -14,6 +15,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(estate.app, name="estate")
+app.command()(check)
+app.command()(check)
 app.add_typer(lab.app, name="lab")
 app.command()(render.render)
 app.command()(demo.demo)
