@@ -16,7 +16,6 @@ app = typer.Typer(
 )
 app.add_typer(estate.app, name="estate")
 app.command()(check)
-app.command()(check)
 app.add_typer(lab.app, name="lab")
 app.command()(render.render)
 app.command()(demo.demo)

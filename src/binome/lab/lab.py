@@ -382,9 +382,10 @@ class Lab:
 
     def _write_files(self, server: str, *, rejoin: bool) -> None:
         folders = Folders(str(self._root(server)))
-        for folder in (folders.configuration, folders.data, folders.run):
+        for folder in (folders.data, folders.run):
             Path(folder).mkdir(parents=True, exist_ok=True)
         for path, text in render(self.estate, server, folders, rejoin=rejoin).items():
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
             Path(path).write_text(text)
         owners = [ENGINES[type(options)].owner for _, options in self._services() if server in options.on]
         if "postgres" in owners:
@@ -408,7 +409,7 @@ class Lab:
         total = len(self.estate.services[service].on)
         if len(living) <= total // 2:
             raise LabError(
-                f"{service} has lost its quorum: {len(living)} of {total} members live, and {server} can enter only "
+                f"{service} has lost its quorum: {len(living)} of {total} members work, and {server} can enter only "
                 f"by the word of more than half.  Rebuild another site first, or begin anew: binome lab down"
             )
         helper = living[0]
