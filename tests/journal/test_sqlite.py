@@ -458,6 +458,31 @@ def test_the_second_writer_is_told_who_the_first_is(folder: Path) -> None:
         SqliteStore(folder / "journal.sqlite")
 
 
+def test_another_name_of_the_file_is_the_same_file(folder: Path) -> None:
+    (folder / "other").symlink_to(folder / "journal.sqlite")
+    with SqliteStoreOpen(folder), pytest.raises(StoreError, match="writes it already"):
+        SqliteStore(folder / "other")
+
+
+def test_closing_twice_closes_nothing_else(folder: Path) -> None:
+    store = SqliteStore(folder / "journal.sqlite")
+    store.close()
+    with (folder / "else").open("w") as other:  # gets the number that the lock had
+        store.close()
+        other.write("still open")
+
+
+def test_a_file_out_of_a_backup_is_written_ahead_again(folder: Path) -> None:
+    with SqliteStoreOpen(folder) as store:
+        store.append(chain(3))
+        store._connection.execute("VACUUM INTO ?", (str(folder / "backup"),))
+    assert apsw.Connection(str(folder / "backup")).pragma("journal_mode") == "delete"
+    restored = SqliteStore(folder / "backup")
+    assert restored._connection.pragma("journal_mode") == "wal"
+    restored.append(chain(2, restored.head(), name="b"))
+    restored.close()
+
+
 class SqliteStoreOpen:
     """A store that is closed at the end."""
 

@@ -191,12 +191,12 @@ class SqliteStore(SqliteReader):
         self._pages = 0  # in FILE-wal
         self._path = path
         self._vfs = vfs
-        self._lock = _claim(path)
+        self._lock: int | None = _claim(path.resolve())  # by whatever name: one file, one writer
         self._head: Head | None = None
         try:
             self._connection = self._connected(apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
         except BaseException:
-            os.close(self._lock)
+            self._let_go()
             raise
         with self._closed_on_error(), self._translated():
             if self._connection.readonly("main"):
@@ -241,7 +241,12 @@ class SqliteStore(SqliteReader):
         try:
             super().close()
         finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._lock is not None:
             os.close(self._lock)
+            self._lock = None
 
     def _commit(self, rows: Sequence[tuple[int, str, int, str, int, Raw, str]]) -> None:
         try:
@@ -291,11 +296,17 @@ class SqliteStore(SqliteReader):
     def _make_if_new(self) -> None:
         self._connection.pragma("synchronous", "EXTRA")
         if self._identity() == (0, 0) and self._connection.execute("SELECT 1 FROM sqlite_schema").fetchone() is None:
-            self._connection.pragma("journal_mode", "WAL")
+            self._write_ahead()
             with self._connection:
                 self._connection.execute(_SCHEMA)
                 self._connection.pragma("application_id", APPLICATION)
                 self._connection.pragma("user_version", VERSION)
+
+    def _write_ahead(self) -> None:
+        """The mode is the file's; a file that came out of a backup may have lost it."""
+        mode = self._connection.pragma("journal_mode", "WAL")
+        if mode != "wal":
+            raise StoreError(f"{self._path}: it cannot be written ahead here (journal mode {mode})")
 
     def _settle(self) -> None:
         """Makes durable what is found, before anybody believes it.
@@ -303,6 +314,7 @@ class SqliteStore(SqliteReader):
         A process before this one may have been killed between writing and syncing: its last append is in the kernel's
         memory then, can be read, and is gone after a power cut. This transaction syncs FILE-wal, with all before it.
         """
+        self._write_ahead()
         self._connection.set_wal_hook(self._grown)
         self._connection.pragma("journal_size_limit", 16 << 20)  # after a reader that held FILE-wal for long
         self._connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'opened'")
@@ -320,6 +332,7 @@ def _claim(path: Path) -> int:
         holder = os.pread(lock, 200, 0).decode(errors="replace") or "another process"
         os.close(lock)
         raise StoreError(f"{path}: {holder} writes it already") from error
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"process {os.getpid()} ({Path(sys.argv[0]).name or 'python'})".encode(), 0)
+    with suppress(OSError):  # a full disk: only the name is missing then
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"process {os.getpid()} ({Path(sys.argv[0]).name or 'python'})".encode(), 0)
     return lock
