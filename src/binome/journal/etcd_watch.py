@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from binome.journal import etcd_wire as wire
-from binome.journal.etcd_answers import ElsewhereError, stream_failure
+from binome.journal.etcd_answers import ElsewhereError, stream_failure, token_refused
 from binome.journal.etcd_gateway import RANGE, Effect, Endpoint, Gateway
 from binome.ports import Change, CompactedError, EtcdError
 
@@ -87,13 +87,14 @@ class Watch:
         """Says why etcd ended a watch."""
         if answer.compact_revision:
             raise CompactedError(answer.compact_revision)
-        if "permission denied" not in answer.cancel_reason:
-            raise ElsewhereError(answer.cancel_reason, "Unavailable")
-        # That is also what a watch is told whose token is too old: a new one may help, once.
+        reason = answer.cancel_reason
+        if "permission denied" not in reason and not token_refused(reason):
+            raise ElsewhereError(reason, "Unavailable")
+        # Older members say "permission denied" of a token that is too old, too: a new one may help, once.
         if self._token_doubted or not self._gateway.forget_token():
-            raise EtcdError(answer.cancel_reason, "PermissionDenied")
+            raise EtcdError(reason, "PermissionDenied")
         self._token_doubted = True
-        raise ElsewhereError(answer.cancel_reason, "PermissionDenied")
+        raise ElsewhereError(reason, "PermissionDenied")
 
 
 async def oldest_revision(gateway: Gateway) -> int:

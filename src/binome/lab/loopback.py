@@ -92,6 +92,10 @@ class LoopbackEtcd:
     def _data(self, member: int) -> Path:
         return self._folder / f"member-{member}"
 
+    def pid(self, member: int) -> int:
+        """A member's process."""
+        return self._processes[member].pid
+
     def kill(self, member: int) -> None:
         """Ends a member at once."""
         process = self._processes.pop(member)
@@ -108,8 +112,8 @@ class LoopbackEtcd:
 
     def expel(self, member: int) -> None:
         """Kills a member, takes it out of the cluster, and lets a new one in under its address: `start` that."""
-        helper = (member + 1) % MEMBERS
         self.kill(member)
+        helper = self.leader()  # if it led, the others first elect another one
         members = self.ask(helper, "/v3/cluster/member/list")["members"]
         (gone,) = (one["ID"] for one in members if one["peerURLs"] == [self._peers[member]])
         self.ask(helper, "/v3/cluster/member/remove", ID=gone)
