@@ -12,15 +12,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from binome.core.entry import Head
-from binome.estate import load as load_estate
 from binome.journal import heads
 from binome.journal.heads import HeadError, SignedHead
-from binome.journal.keepers import domains_of, keepers
 from tests.journal.store_suite import chain
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 KEY = Ed25519PrivateKey.generate()
-LITTORAL = load_estate((EXAMPLES / "littoral" / "estate.yaml").read_bytes())
 
 
 def signed(key_file: Path, sequence: int = 3, name: str = "a") -> SignedHead:
@@ -94,30 +90,3 @@ def test_what_is_no_head_is_refused(tmp_path: Path) -> None:
 
 
 # -- who keeps copies
-
-
-def test_copies_lie_with_other_hosters_first_and_in_other_sites() -> None:
-    for server in LITTORAL.servers:
-        copies = keepers(LITTORAL, server)
-        sites = [LITTORAL.servers[name].site for name in (server, *copies)]
-        assert len(set(sites)) == 3, f"{server}: {copies}"
-    assert keepers(LITTORAL, "gra-db") == ("par-watch", "sbg-edge")
-    assert keepers(LITTORAL, "par-watch") == ("gra-edge", "sbg-edge")
-
-
-def test_two_names_of_one_building_are_one() -> None:
-    estate = load_estate(b"""
-hosters: {one: {}}
-sites: {a: {hoster: one, in: [house]}, b: {hoster: one, in: [house]}, c: {hoster: one}}
-domains: {house: {kind: building}}
-servers: {a-1: {site: a}, b-1: {site: b}, c-1: {site: c}, c-2: {site: c}}
-""")
-    assert domains_of(estate, "a-1") == {"a", "house", "one"}
-    assert keepers(estate, "a-1", 1) == ("c-1",)
-    assert keepers(estate, "a-1") == ("c-1", "b-1")
-    assert keepers(estate, "c-2", 1) == ("a-1",)
-
-
-def test_a_small_estate_has_fewer_copies() -> None:
-    assert keepers(load_estate(b"{sites: {a: {}}, servers: {x: {site: a}}}"), "x") == ()
-    assert keepers(load_estate(b"{sites: {a: {}}, servers: {x: {site: a}, y: {site: a}}}"), "x") == ("y",)

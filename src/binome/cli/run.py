@@ -17,6 +17,8 @@ from binome.estate import Estate
 from binome.estate.model import EtcdService
 from binome.estate.problem import did_you_mean
 from binome.journal.etcd import EtcdClient
+from binome.journal.exchange import HeadExchange
+from binome.journal.heads import HeadError, key_at
 from binome.journal.ordered import OrderedJournal
 from binome.journal.single import SingleJournal
 from binome.journal.sqlite import SqliteStore
@@ -42,7 +44,7 @@ def run(
     try:
         with suppress(asyncio.CancelledError):
             asyncio.run(_run(estate, server, Folders(root)))
-    except (RenderError, StoreError, OSError) as error:
+    except (RenderError, StoreError, HeadError, OSError) as error:
         fail(f"binome: {error}", Exit.ENVIRONMENT)
 
 
@@ -55,12 +57,18 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
         store = closing.enter_context(_opened(data / "journal.sqlite"))
         etcd = await closing.enter_async_context(_etcd(estate, server))
         journal: SingleJournal | OrderedJournal
+        works = []
         if etcd is None:
             journal = SingleJournal(store, clock)
         else:
-            journal = OrderedJournal(estate.estate, server, _lookouts(estate), etcd=etcd, store=store, clock=clock)
+            name = estate.estate
+            journal = OrderedJournal(name, server, _lookouts(estate), etcd=etcd, store=store, clock=clock)
+            key, heads = key_at(data / "journal.key"), data / "heads"
+            exchange = HeadExchange(name, server, etcd=etcd, store=store, clock=clock, key=key, folder=heads)
+            works.append(exchange.run())
         loop = Loop(server, estate, journal, {"maintenance": MaintenanceFiles(data)}, clock)
-        works = [journal.run(), loop.run(), keep_open(Path(folders.run) / "binome.sock", loop, lambda: journal.problem)]
+        door = keep_open(Path(folders.run) / "binome.sock", loop, lambda: journal.problem)
+        works += [journal.run(), loop.run(), door]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(work) for work in works]
             for number in (signal.SIGINT, signal.SIGTERM):
