@@ -73,14 +73,13 @@ def test_show_of_a_bad_file_says_where_and_that_nothing_was_done() -> None:
     )
 
 
-@pytest.mark.parametrize("arguments", [[], ["--json"]])
-def test_a_file_that_cannot_be_read_is_an_error_in_one_line(arguments: list[str], tmp_path: Path) -> None:
-    for path, why in ((tmp_path / "none.yaml", "No such file"), (tmp_path, "Is a directory")):
-        shown = binome("show", path, *arguments)
-        assert shown.exit_code == 2
-        assert shown.stdout == ""
-        assert why in shown.stderr
-        assert shown.stderr.count("\n") == 1
+def test_a_file_that_cannot_be_read_is_an_error_like_the_others(tmp_path: Path) -> None:
+    for path, why in ((tmp_path / "none.yaml", "No such file or directory"), (tmp_path, "Is a directory")):
+        shown = binome("show", path)
+        assert (shown.exit_code, shown.stdout) == (2, "")
+        assert shown.stderr.startswith(f"{path}:1:1: no readable file ({why}); expected an estate file.")
+        (error,) = json.loads(binome("show", path, "--json").stdout)["errors"]
+        assert why in error["found"]
 
 
 def test_a_file_without_end_is_refused() -> None:

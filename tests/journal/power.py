@@ -199,7 +199,7 @@ NOTHING, EVERYTHING = Prefix(0), Prefix(1)
 
 
 def after(found: Mapping[str, bytes], log: Iterable[Operation], fate: Fate) -> dict[str, bytes]:
-    """The files that are found when the power failed after the operations of `log`, on a machine that began with `found`."""
+    """The files that are there when the power failed after the operations of `log`; `found` were there before."""
     durable = dict(enumerate(found.values()))
     names = {name: number for number, name in enumerate(found)}
     pending: dict[int, list[Operation]] = {number: [] for number in durable}

@@ -411,6 +411,24 @@ def test_a_writer_does_not_go_on_behind_a_damaged_end(folder: Path) -> None:
         SqliteStore(path)  # and the lock was let go
 
 
+def test_a_writer_does_not_trust_a_damaged_index(folder: Path, written: Written) -> None:
+    """`has` asks the index alone, and would say that an entry is not there."""
+    entries, closed, _ = written
+    content = bytearray(closed["journal.sqlite"])
+    copies = [at for at in range(len(content)) if content.startswith(b"a/40", at) and at // 4096 == 2]
+    assert copies, "the third page is the index"
+    for at in copies:
+        content[at + 2] ^= 1
+    machine = Machine(folder, {"journal.sqlite": bytes(content)})
+    reader = SqliteReader(machine.path, vfs=machine.vfs)
+    assert said(reader.read(0)) == said(entries)
+    assert not reader.has("a/40")
+    assert reader.damage() is not None
+    reader.close()
+    with pytest.raises(DamagedError, match="the file is damaged"):
+        SqliteStore(machine.path, vfs=machine.vfs)
+
+
 @pytest.mark.parametrize("opened", [SqliteReader, SqliteStore])
 def test_what_is_no_journal_is_refused(folder: Path, opened: type[SqliteReader]) -> None:
     (folder / "text").write_text("no database at all, but long enough to look like a file of one " * 20)
@@ -438,6 +456,31 @@ def test_a_newer_schema_is_refused(folder: Path) -> None:
 def test_the_second_writer_is_told_who_the_first_is(folder: Path) -> None:
     with SqliteStoreOpen(folder), pytest.raises(StoreError, match=f"process {os.getpid()} .* writes it already"):
         SqliteStore(folder / "journal.sqlite")
+
+
+def test_another_name_of_the_file_is_the_same_file(folder: Path) -> None:
+    (folder / "other").symlink_to(folder / "journal.sqlite")
+    with SqliteStoreOpen(folder), pytest.raises(StoreError, match="writes it already"):
+        SqliteStore(folder / "other")
+
+
+def test_closing_twice_closes_nothing_else(folder: Path) -> None:
+    store = SqliteStore(folder / "journal.sqlite")
+    store.close()
+    with (folder / "else").open("w") as other:  # gets the number that the lock had
+        store.close()
+        other.write("still open")
+
+
+def test_a_file_out_of_a_backup_is_written_ahead_again(folder: Path) -> None:
+    with SqliteStoreOpen(folder) as store:
+        store.append(chain(3))
+        store._connection.execute("VACUUM INTO ?", (str(folder / "backup"),))
+    assert apsw.Connection(str(folder / "backup")).pragma("journal_mode") == "delete"
+    restored = SqliteStore(folder / "backup")
+    assert restored._connection.pragma("journal_mode") == "wal"
+    restored.append(chain(2, restored.head(), name="b"))
+    restored.close()
 
 
 class SqliteStoreOpen:

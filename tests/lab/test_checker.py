@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from binome.lab.checker import check, outage, outages
+from binome.lab.checker import check, outage, outages, unanswered
 from binome.lab.record import LogError, Record, State, parse
 
 SENT = Record(0.0, "write", "a", 1, "gra-edge", "sent")
@@ -48,6 +48,20 @@ def test_a_planted_loss_is_found() -> None:
 def test_a_planted_double_is_found() -> None:
     log = steady(50) + steady(50, timeline=2, begin_s=5) + write("late", 5.2, "acknowledged", timeline=1)
     assert check(log, ids(log)).double_primary == ("late",)
+
+
+def test_two_servers_on_one_timeline_are_a_double() -> None:
+    def by(server: str, records: list[Record]) -> list[Record]:
+        return [replace(record, server=server) for record in records]
+
+    first, second = by("10.0.0.1", steady(10)), by("10.0.0.2", write("beside", 0.05, "acknowledged"))
+    assert check([*first, *second], ids(first + second)).double_primary == ("beside",)
+    assert check(first, ids(first)).double_primary == ()
+
+
+def test_operations_in_vain_are_counted() -> None:
+    log = [*steady(5), *write("a", 1, "failed"), *write("b", 2, "unknown"), *write("b", 3, "acknowledged", attempt=2)]
+    assert unanswered(log) == {"write": 1, "read": 0, "web": 0}
 
 
 def test_a_double_is_found_across_the_logs_of_two_clients() -> None:

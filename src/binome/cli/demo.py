@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -17,8 +15,8 @@ from binome.cli.lab import lab_errors
 from binome.cli.screen import Screen, event_line, summary_lines
 from binome.estate import Estate
 from binome.lab import report
+from binome.lab.clients import ways_in
 from binome.lab.demo import FAULTS, Event, Fault, Outcome, View, demonstrate
-from binome.lab.errors import LabError
 from binome.lab.guard import passing_lab
 
 LITTORAL = Path(__file__).resolve().parents[3] / "examples" / "littoral" / "estate.yaml"
@@ -38,6 +36,7 @@ def demo(
         fail(f"binome: --fault {fault}: expected one of {', '.join(FAULTS)}; nothing was done.", Exit.BAD_INPUT)
     estate = read_estate(file)
     with lab_errors():
+        ways_in(estate)
         report.check_writable(out)
         outcome = _run(estate, file.read_bytes(), chosen, out)
         report.write(outcome, out)
@@ -66,11 +65,8 @@ def _run(estate: Estate, text: bytes, fault: Fault, out: Path) -> Outcome:
 def _demonstrated(
     text: bytes, view: View, out: Path, say: Callable[[str], None], happened: Callable[[Event], None]
 ) -> Outcome:
-    with passing_lab(text, say=say) as lab:
-        try:
-            return demonstrate(lab, view, happened)
-        except LabError:
-            # The lab goes away with its logs; whoever looks for the cause finds them beside the report.
-            with suppress(OSError):
-                shutil.copytree(lab.folder / "logs", out / "logs", dirs_exist_ok=True)
-            raise
+    """The demonstration on a lab of its own. What the clients wrote is kept; of a bad night, the engines' logs too."""
+    with passing_lab(text, say=say, salvage=out / "logs") as lab:
+        outcome = demonstrate(lab, view, happened)
+        lab.keep_evidence(out / "logs", engines=not outcome.good)
+        return outcome

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from binome.estate import MAX_BYTES, Estate, EstateError, load
+from binome.estate import MAX_BYTES, Estate, EstateError, Place, Problem, load
 
 
 class Exit(IntEnum):
@@ -40,16 +40,17 @@ def read_estate(path: Path, *, as_json: bool = False) -> Estate:
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)  # one more than is accepted: what never ends, such as /dev/zero, is refused
-    except OSError as error:
-        fail(f"{path}: {error.strerror}; nothing was done.", Exit.BAD_INPUT)
-    try:
         return load(raw)
+    except OSError as error:
+        found = Problem(Place(1, 1), f"no readable file ({error.strerror})", "an estate file", "Name another.")
+        refused = EstateError([found])
     except EstateError as error:
-        if as_json:
-            print_json({"errors": [problem.as_json() for problem in error.problems]})
-        else:
-            for problem in error.problems:
-                print(f"{path}:{problem}", file=sys.stderr)
-            count = len(error.problems)
-            print(f"{count} error{'s' if count > 1 else ''}; nothing was done.", file=sys.stderr)
-        raise typer.Exit(Exit.BAD_INPUT) from None
+        refused = error
+    if as_json:
+        print_json({"errors": [problem.as_json() for problem in refused.problems]})
+    else:
+        for problem in refused.problems:
+            print(f"{path}:{problem}", file=sys.stderr)
+        count = len(refused.problems)
+        print(f"{count} error{'s' if count > 1 else ''}; nothing was done.", file=sys.stderr)
+    raise typer.Exit(Exit.BAD_INPUT)

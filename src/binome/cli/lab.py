@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,9 @@ from binome.lab.guard import Guard
 from binome.lab.lab import Lab, tear_down
 
 app = typer.Typer(help="Build an estate on this machine as several data centres, and burn them.", no_args_is_help=True)
+
+LOGS = Path("binome-lab-logs")
+"""Where the logs of a lab that did not come up are kept."""
 
 Site = Annotated[str, typer.Argument(help="A site of the estate.")]
 
@@ -40,7 +44,12 @@ def up(file: Annotated[Path, typer.Argument(metavar="ESTATE", help="The estate f
     with lab_errors():
         lab = Lab.claim(file.read_bytes())
         with Guard(lab.folder) as guard:
-            lab.build(say=print)
+            try:
+                lab.build(say=print)
+            except LabError:
+                lab.keep_evidence(LOGS, engines=True)
+                print(f"The logs: {LOGS.absolute()}", file=sys.stderr)
+                raise
             guard.release()
     print(f"The lab is up, in {lab.folder}.  See it: binome lab status.  Burn a site: binome lab burn SITE")
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
-from binome.cli import demo, estate, lab, maintenance, render, run
-from binome.cli.exits import Exit
+from binome.cli import demo, estate, journal, lab, maintenance, render, run
+from binome.cli.check import check
 
 app = typer.Typer(
     help="Keeps a platform up when a data centre is lost, and proves every day that it would.",
@@ -17,16 +15,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(estate.app, name="estate")
+app.command()(check)
 app.add_typer(lab.app, name="lab")
 app.command()(render.render)
 app.command()(demo.demo)
 app.command()(run.run)
 app.add_typer(maintenance.app, name="maintenance")
-
-
-def main() -> None:
-    """Runs the command line; Ctrl-C ends it with 130."""
-    try:
-        app()
-    except KeyboardInterrupt:
-        sys.exit(Exit.INTERRUPTED)
+app.add_typer(journal.app, name="journal")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -17,10 +17,12 @@ from binome.estate import Estate
 from binome.estate.model import EtcdService
 from binome.estate.problem import did_you_mean
 from binome.journal.etcd import EtcdClient
+from binome.journal.exchange import HeadExchange
+from binome.journal.heads import HeadError, key_at
 from binome.journal.ordered import OrderedJournal
 from binome.journal.single import SingleJournal
 from binome.journal.sqlite import SqliteStore
-from binome.ports import Journal, StoreError
+from binome.ports import StoreError
 from binome.render import Folders, RenderError, etcd_endpoints
 from binome.runtime.clock import SystemClock
 from binome.runtime.door import keep_open
@@ -42,40 +44,61 @@ def run(
     try:
         with suppress(asyncio.CancelledError):
             asyncio.run(_run(estate, server, Folders(root)))
-    except (RenderError, StoreError, OSError) as error:
+    except (RenderError, StoreError, HeadError, OSError) as error:
         fail(f"binome: {error}", Exit.ENVIRONMENT)
 
 
 async def _run(estate: Estate, server: str, folders: Folders) -> None:
     """Runs journal, loop and door until SIGTERM or SIGINT."""
     clock = SystemClock()
-    store = SqliteStore(Path(folders.data) / "journal.sqlite")
-    drivers = {"maintenance": MaintenanceFiles(Path(folders.data))}
-    try:
+    data = Path(folders.data)
+    data.mkdir(parents=True, exist_ok=True)
+    async with AsyncExitStack() as closing:
+        store = closing.enter_context(_opened(data / "journal.sqlite"))
+        etcd = await closing.enter_async_context(_etcd(estate, server))
+        journal: SingleJournal | OrderedJournal
+        works = []
+        if etcd is None:
+            journal = SingleJournal(store, clock)
+        else:
+            name = estate.estate
+            journal = OrderedJournal(name, server, _lookouts(estate), etcd=etcd, store=store, clock=clock)
+            key, heads = key_at(data / "journal.key"), data / "heads"
+            exchange = HeadExchange(name, server, etcd=etcd, store=store, clock=clock, key=key, folder=heads)
+            works.append(exchange.run())
+        loop = Loop(server, estate, journal, {"maintenance": MaintenanceFiles(data)}, clock)
+        door = keep_open(Path(folders.run) / "binome.sock", loop, lambda: journal.problem)
+        works += [journal.run(), loop.run(), door]
         async with asyncio.TaskGroup() as group:
-            journal, works, problem = _journal(estate, server, store, clock)
-            loop = Loop(server, estate, journal, drivers, clock)
-            works += [loop.run(), keep_open(Path(folders.run) / "binome.sock", loop, problem)]
             tasks = [group.create_task(work) for work in works]
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, _stop, tasks)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[SqliteStore]:
+    store = SqliteStore(path)
+    try:
+        yield store
     finally:
         store.close()
 
 
-def _journal(
-    estate: Estate, server: str, store: SqliteStore, clock: SystemClock
-) -> tuple[Journal, list[Coroutine[Any, Any, None]], Callable[[], str]]:
-    """A lookout's journal, alone over its store or ordered through etcd; what must run for it; what its problem is."""
-    lookouts = estate.lookout.on if estate.lookout else ()
-    if len(lookouts) == 1:
-        return SingleJournal(store, clock), [], lambda: ""
+@asynccontextmanager
+async def _etcd(estate: Estate, server: str) -> AsyncIterator[EtcdClient | None]:
+    """The etcd that several lookouts agree through; None where one looks out alone."""
+    if len(_lookouts(estate)) == 1:
+        yield None
+        return
     etcds = [name for name, service in estate.services.items() if isinstance(service, EtcdService)]
     if not etcds:
         raise RenderError("several lookouts need a service of kind etcd to agree through.  Add one to the estate.")
-    etcd = EtcdClient([f"http://{endpoint}" for endpoint in etcd_endpoints(estate, etcds[0], server)])
-    journal = OrderedJournal(estate.estate, server, lookouts, etcd=etcd, store=store, clock=clock)
-    return journal, [journal.run()], lambda: journal.problem
+    async with EtcdClient([f"http://{endpoint}" for endpoint in etcd_endpoints(estate, etcds[0], server)]) as client:
+        yield client
+
+
+def _lookouts(estate: Estate) -> tuple[str, ...]:
+    return estate.lookout.on if estate.lookout else ()
 
 
 def _stop(tasks: list[asyncio.Task[None]]) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from rich.columns import Columns
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
 from binome.estate import Estate
@@ -15,7 +15,6 @@ from binome.lab.engines import Look
 
 _BARS = "▁▂▃▄▅▆▇█"
 _SECONDS_SHOWN = 30
-_EVENTS_SHOWN = 14
 
 
 class Screen:
@@ -25,6 +24,7 @@ class Screen:
         self._estate = estate
         self._view = view
         self._begun_s = time.monotonic()
+        self._loaded = False
         self.lines: list[str] = []
 
     def say(self, what: str) -> None:
@@ -32,10 +32,13 @@ class Screen:
         self.lines.append(f"{time.monotonic() - self._begun_s:+8.2f} s  {what}")
 
     def happened(self, event: Event) -> None:
-        """Adds an event of the demonstration."""
+        """Adds an event of the demonstration; with the first, the building of the lab is history."""
+        if not self._loaded:
+            self._loaded = True
+            self.lines.clear()
         self.lines.append(event_line(event))
 
-    def __rich__(self) -> RenderableType:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         view = self._view
         since = f"{time.monotonic() - view.faulted_at_s:+.1f} s" if view.faulted_at_s else ""
         head = Text(f"{view.estate}   fault: {view.fault}   {view.site}   {since}".rstrip(), style="bold")
@@ -44,7 +47,11 @@ class Screen:
             parts += [Columns([self._site(site) for site in self._estate.sites], padding=(0, 3)), Text()]
         if view.per_second:
             parts += [self._flow(), Text()]
-        return Group(*parts, *(Text(line, no_wrap=True, overflow="ellipsis") for line in self.lines[-_EVENTS_SHOWN:]))
+        above = Group(*parts)
+        yield above
+        left = console.size.height - len(console.render_lines(above, options)) - 1
+        for line in self.lines[-left:] if left > 0 else ():
+            yield Text(line, no_wrap=True, overflow="ellipsis")
 
     def _site(self, site: str) -> Text:
         state = self._view.sites.get(site, "up")

@@ -103,12 +103,12 @@ def follows(entry: Entry, head: Head) -> str | None:
     """Why an entry does not follow `head`, in a word; None where it does."""
     if entry.sequence != head.sequence + 1:
         return "missing" if entry.sequence > head.sequence + 1 else "out of order"
-    if entry.generation < head.generation:
-        return "of an older generation"
     expected = _hash(
         head.hash, entry.sequence, entry.id, entry.at_ms, entry.origin, entry.generation, bytes(entry.fact)
     )
-    return None if entry.hash == expected else "altered"
+    if entry.hash != expected:  # before anything else is believed of it
+        return "altered"
+    return "of an older generation" if entry.generation < head.generation else None
 
 
 def encode(entries: Sequence[Entry]) -> bytes:

@@ -203,7 +203,11 @@ class Server(Record):
 
 
 class Service(Record):
-    """What runs as members on servers. Every kind has these keys."""
+    """What runs as members on servers. Every kind has these keys.
+
+    `takeover_outage` is how long it is away when a member is lost and the others go on; `rebuild` how long a new member
+    on a spare takes. Measured values go before both.
+    """
 
     on: Some[ServerName]
     needs: Many[Annotated[Name, _known("services", "links")]] = ()
@@ -211,6 +215,8 @@ class Service(Record):
     load: Amount | None = None
     capacity: Amount | None = None
     spares: Many[ServerName] = ()
+    takeover_outage_ms: Milliseconds | None = None
+    rebuild_ms: Milliseconds | None = None
 
 
 Takeover = Literal["automatic", "confirm", "shadow", "manual"]
@@ -229,13 +235,14 @@ class PatroniOptions(Record):
 
 
 class PostgresqlService(Service):
-    """A database: PostgreSQL under Patroni."""
+    """A database: PostgreSQL under Patroni. `lag` is how far an asynchronous standby may be behind."""
 
     kind: Literal["postgresql"]
     replication: Literal["synchronous", "asynchronous"] = "synchronous"
     takeover: Takeover = "confirm"
     act_after_ms: Milliseconds = 2_000
     cooldown_ms: Milliseconds = 600_000
+    lag_ms: Milliseconds | None = None
     patroni: PatroniOptions = PatroniOptions()
 
 
@@ -310,12 +317,13 @@ class Product(Record):
 
 
 class Vault(Record):
-    """Where copies lie."""
+    """Where copies lie. `key_on` are the servers that keep its key: without one of them its copies cannot be read."""
 
     kind: Literal["restic", "directory"]
     on: ServerName
     path: FolderPath
     key: Secret | None = None
+    key_on: Many[ServerName] = ()
 
 
 class Data(Record):
@@ -342,7 +350,7 @@ class Proof(Record):
 
 
 class Backup(Record):
-    """What is copied, how, when and where to."""
+    """What is copied, how, when and where to. `restore` is how long a restore takes; a measured one goes before it."""
 
     of: Some[Annotated[Name, _known("data")]]
     method: Literal["dump", "basebackup", "git", "files"]
@@ -351,6 +359,7 @@ class Backup(Record):
     to: Some[Annotated[Name, _known("vaults")]]
     keep: Keep = Keep()
     proof: Proof | None = None
+    restore_ms: Milliseconds | None = None
 
 
 class Contact(Record):

@@ -34,10 +34,11 @@ _Node = tuple[str, str]  # a section, and a name in it
 
 
 def names_of(data: Mapping[str, Any]) -> Names:
-    """The names that each section defines; of `people` its contacts and senders."""
+    """The names that each section defines; of `people` its contacts and senders; the sections that are subjects."""
     sections = (*ONE_SPACE, "names")
     people = _mapping(data.get("people"))
     names = {section: frozenset(_mapping(data.get(section))) for section in sections}
+    names["sections"] = frozenset({"lookout", "people"} & data.keys())
     names["contacts"] = frozenset(_mapping(people.get("contacts")))
     names["senders"] = frozenset(_mapping(people.get("senders")))
     providers = (_mapping(_mapping(link).get("providers")) for link in _mapping(data.get("links")).values())

@@ -110,6 +110,6 @@ def refusal(number: int, message: str) -> EtcdError | EtcdUnknownError:
     return EtcdUnknownError(message)
 
 
-def token_refused(error: EtcdError) -> bool:
+def token_refused(reason: str) -> bool:
     """Whether a new token may help."""
-    return str(error) in _TOKEN_REFUSED
+    return any(sentence in reason for sentence in _TOKEN_REFUSED)

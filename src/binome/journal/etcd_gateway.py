@@ -159,7 +159,7 @@ class Gateway:
         try:
             return await self._post(endpoint, path, body, reader, timeout_s, token=token)
         except EtcdError as error:
-            if not (token and token_refused(error)):
+            if not (token and token_refused(str(error))):
                 raise
         token = await self.token(endpoint, refused=token)
         return await self._post(endpoint, path, body, reader, timeout_s, token=token)

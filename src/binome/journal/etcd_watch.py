@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from binome.journal import etcd_wire as wire
-from binome.journal.etcd_answers import ElsewhereError, stream_failure
+from binome.journal.etcd_answers import ElsewhereError, stream_failure, token_refused
 from binome.journal.etcd_gateway import RANGE, Effect, Endpoint, Gateway
 from binome.ports import Change, CompactedError, EtcdError
 
@@ -27,7 +27,7 @@ class Watch:
     def __init__(self, gateway: Gateway, prefix: str, wanted: int) -> None:
         self._gateway = gateway
         self._span = wire.span(prefix, True)
-        self._wanted = wanted
+        self.wanted = wanted
         self._token_doubted = False
 
     async def changes(self) -> AsyncGenerator[Sequence[Change], None]:
@@ -44,7 +44,7 @@ class Watch:
 
     async def _follow(self, endpoint: Endpoint) -> AsyncGenerator[Sequence[Change], None]:
         """The changes that one endpoint tells. Raises ElsewhereError when it tells no more."""
-        create = self._span | {"start_revision": self._wanted, "progress_notify": True, "fragment": True}
+        create = self._span | {"start_revision": self.wanted, "progress_notify": True, "fragment": True}
         batch: list[Change] = []
         async with aclosing(
             self._gateway.lines(endpoint, "/v3/watch", wire.encode({"create_request": create}))
@@ -58,11 +58,11 @@ class Watch:
                 elif answer.events:
                     batch += [event.public() for event in answer.events]
                     if not answer.fragment:
-                        self._wanted = batch[-1].mod_revision + 1
+                        self.wanted = batch[-1].mod_revision + 1
                         yield batch
                         batch = []
                 else:
-                    self._wanted = max(self._wanted, answer.header.revision + 1)
+                    self.wanted = max(self.wanted, answer.header.revision + 1)
 
     def _read(self, line: bytes) -> wire.Watched:
         answer = wire.WATCH_LINE.decode(line)
@@ -73,27 +73,28 @@ class Watch:
     async def _opened(self, revision: int) -> None:
         """Looks at a watch that was made when its member was at `revision`."""
         self._token_doubted = False
-        if not self._wanted:
-            self._wanted = revision + 1
-        if self._wanted <= revision + 1:
+        if not self.wanted:
+            self.wanted = revision + 1
+        if self.wanted <= revision + 1:
             return
         # The member lags behind, and will tell what we want when it gets there; or etcd has been built anew and counts
         # from one again, and would not tell what happens until it got there. A majority knows.
         answer = await self._gateway.ask(RANGE, wire.encode(self._span | {"limit": 1}), wire.RANGED, Effect.NONE)
-        if self._wanted > answer.header.revision + 1:
+        if self.wanted > answer.header.revision + 1:
             raise CompactedError(answer.header.revision)
 
     def _ended(self, answer: wire.Watched) -> None:
         """Says why etcd ended a watch."""
         if answer.compact_revision:
             raise CompactedError(answer.compact_revision)
-        if "permission denied" not in answer.cancel_reason:
-            raise ElsewhereError(answer.cancel_reason, "Unavailable")
-        # That is also what a watch is told whose token is too old: a new one may help, once.
+        reason = answer.cancel_reason
+        if "permission denied" not in reason and not token_refused(reason):
+            raise ElsewhereError(reason, "Unavailable")
+        # Older members say "permission denied" of a token that is too old, too: a new one may help, once.
         if self._token_doubted or not self._gateway.forget_token():
-            raise EtcdError(answer.cancel_reason, "PermissionDenied")
+            raise EtcdError(reason, "PermissionDenied")
         self._token_doubted = True
-        raise ElsewhereError(answer.cancel_reason, "PermissionDenied")
+        raise ElsewhereError(reason, "PermissionDenied")
 
 
 async def oldest_revision(gateway: Gateway) -> int:

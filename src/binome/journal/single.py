@@ -21,6 +21,7 @@ class SingleJournal:
         self._clock = clock
         self._changed = asyncio.Event()
         self.generation: int | None = store.head().generation + 1
+        self.problem = ""
 
     async def append(self, drafts: Sequence[Draft]) -> None:
         """Adds facts; durable when it returns. Raises StoreError, with nothing added."""
@@ -35,6 +36,9 @@ class SingleJournal:
             self._changed.clear()
             await first_of(self._changed.wait(), self._clock.sleep(timeout_s))
         return self._store.read(after)
+
+    async def run(self) -> None:
+        """Nothing has to run: there is nobody to agree with."""
 
     def has(self, draft_id: str) -> bool:
         """Whether a fact with this id is in the journal."""

@@ -99,8 +99,7 @@ class SqliteReader:
             if head.sequence != after:
                 raise DamagedError(f"{self._path}: entry {after} is missing; see binome journal verify")
         for entry in entries:
-            with self._legible(head.sequence):
-                reason = follows(entry, head)
+            reason = follows(entry, head)
             if reason is not None:
                 raise DamagedError(f"{self._path}: entry {head.sequence + 1} is {reason}; see binome journal verify")
             head = entry.head
@@ -124,7 +123,10 @@ class SqliteReader:
     def damage(self) -> str | None:
         """What SQLite finds wrong with the file as a whole, also with the index that `has` asks; None for nothing."""
         with self._translated():
-            found = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
+            try:
+                found = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
+            except apsw.CorruptError as error:
+                return str(error)
         return None if found is None or found[0] == "ok" else str(found[0])
 
     def close(self) -> None:
@@ -189,12 +191,12 @@ class SqliteStore(SqliteReader):
         self._pages = 0  # in FILE-wal
         self._path = path
         self._vfs = vfs
-        self._lock = _claim(path)
+        self._lock: int | None = _claim(path.resolve())  # by whatever name: one file, one writer
         self._head: Head | None = None
         try:
             self._connection = self._connected(apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
         except BaseException:
-            os.close(self._lock)
+            self._let_go()
             raise
         with self._closed_on_error(), self._translated():
             if self._connection.readonly("main"):
@@ -202,7 +204,7 @@ class SqliteStore(SqliteReader):
             self._make_if_new()
             self._check_identity()
             self._settle()
-            self.read(max(0, self.head().sequence - 1))  # the last entry must follow the one before it
+            self._check_whole()
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Adds entries that follow the head; durable when it returns. Raises StoreError, with nothing added.
@@ -239,7 +241,12 @@ class SqliteStore(SqliteReader):
         try:
             super().close()
         finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._lock is not None:
             os.close(self._lock)
+            self._lock = None
 
     def _commit(self, rows: Sequence[tuple[int, str, int, str, int, Raw, str]]) -> None:
         try:
@@ -257,6 +264,16 @@ class SqliteStore(SqliteReader):
         if self._pages >= self._checkpoint_pages:
             with suppress(apsw.Error):
                 self._connection.wal_checkpoint()
+
+    def _check_whole(self) -> None:
+        """A file whose end does not follow, or whose index would answer `has` wrongly, is not written to.
+
+        Takes about a second for each million entries; that each entry follows the one before is seen when it is read.
+        """
+        self.read(max(0, self.head().sequence - 1))
+        damage = self.damage()
+        if damage is not None:
+            raise DamagedError(f"{self._path}: the file is damaged: {damage}")
 
     def _grown(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
         self._pages = pages
@@ -279,11 +296,17 @@ class SqliteStore(SqliteReader):
     def _make_if_new(self) -> None:
         self._connection.pragma("synchronous", "EXTRA")
         if self._identity() == (0, 0) and self._connection.execute("SELECT 1 FROM sqlite_schema").fetchone() is None:
-            self._connection.pragma("journal_mode", "WAL")
+            self._write_ahead()
             with self._connection:
                 self._connection.execute(_SCHEMA)
                 self._connection.pragma("application_id", APPLICATION)
                 self._connection.pragma("user_version", VERSION)
+
+    def _write_ahead(self) -> None:
+        """The mode is the file's; a file that came out of a backup may have lost it."""
+        mode = self._connection.pragma("journal_mode", "WAL")
+        if mode != "wal":
+            raise StoreError(f"{self._path}: it cannot be written ahead here (journal mode {mode})")
 
     def _settle(self) -> None:
         """Makes durable what is found, before anybody believes it.
@@ -291,6 +314,7 @@ class SqliteStore(SqliteReader):
         A process before this one may have been killed between writing and syncing: its last append is in the kernel's
         memory then, can be read, and is gone after a power cut. This transaction syncs FILE-wal, with all before it.
         """
+        self._write_ahead()
         self._connection.set_wal_hook(self._grown)
         self._connection.pragma("journal_size_limit", 16 << 20)  # after a reader that held FILE-wal for long
         self._connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'opened'")
@@ -308,6 +332,7 @@ def _claim(path: Path) -> int:
         holder = os.pread(lock, 200, 0).decode(errors="replace") or "another process"
         os.close(lock)
         raise StoreError(f"{path}: {holder} writes it already") from error
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"process {os.getpid()} ({Path(sys.argv[0]).name or 'python'})".encode(), 0)
+    with suppress(OSError):  # a full disk: only the name is missing then
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"process {os.getpid()} ({Path(sys.argv[0]).name or 'python'})".encode(), 0)
     return lock

@@ -6,7 +6,8 @@ Held against the rows of the surviving primary, for writes:
     acknowledged, and the row is not there        lost: the one thing that must not happen
     never acknowledged, some attempt unknown      found or missing: both are right, and counted apart
     acknowledged on an older timeline after a     two primaries acknowledged: the old one was not fenced
-    newer one had acknowledged
+    newer one had acknowledged, or by a second
+    server on the same timeline
 
 Every promotion of PostgreSQL starts a timeline of its own with a higher number, so an acknowledgement's timeline says
 which primary gave it. An outage is the longest time without an acknowledgement, from a client's first record to its
@@ -24,7 +25,7 @@ from binome.lab.record import OPERATIONS, Operation, Record
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the logs prove, by ids of writes; `double_primary`: acknowledged by a primary that had been replaced."""
+    """What the logs prove, by ids of writes; `double_primary`: acknowledged by another than the one primary."""
 
     acknowledged: int
     lost: tuple[str, ...]
@@ -58,18 +59,20 @@ def check(records: Iterable[Record], held: Collection[str]) -> Evidence:
         lost=tuple(sorted(id_ for id_ in acknowledged if id_ not in held)),
         unknown_found=found,
         unknown_missing=len(unknown) - found,
-        double_primary=tuple(sorted(_acknowledged_by_the_replaced(writes))),
+        double_primary=tuple(sorted(_acknowledged_twice(writes))),
     )
 
 
-def _acknowledged_by_the_replaced(writes: Sequence[Record]) -> set[str]:
+def _acknowledged_twice(writes: Sequence[Record]) -> set[str]:
+    """Writes acknowledged by another than the one primary: on an older timeline, or beside it on the same."""
     newest = 0
-    replaced = set()
+    primary: dict[int, str] = {}  # timeline → the server that was the first to acknowledge on it
+    others = set()
     for record in sorted((one for one in writes if one.state == "acknowledged"), key=lambda one: one.at_s):
-        if record.timeline < newest:
-            replaced.add(record.id)
+        if record.timeline < newest or primary.setdefault(record.timeline, record.server) != record.server:
+            others.add(record.id)
         newest = max(newest, record.timeline)
-    return replaced
+    return others
 
 
 def outage(records: Sequence[Record], operation: Operation) -> Gap:
@@ -88,3 +91,10 @@ def outage(records: Sequence[Record], operation: Operation) -> Gap:
 def outages(records: Sequence[Record]) -> dict[str, float]:
     """The longest outage of each operation that one client saw, in seconds."""
     return {operation: round(outage(records, operation).seconds, 3) for operation in OPERATIONS}
+
+
+def unanswered(records: Sequence[Record]) -> dict[str, int]:
+    """How many operations of each kind never were acknowledged, whatever was tried."""
+    asked = {operation: {one.id for one in records if one.operation == operation} for operation in OPERATIONS}
+    answered = {one.id for one in records if one.state == "acknowledged"}
+    return {operation: len(ids - answered) for operation, ids in asked.items()}

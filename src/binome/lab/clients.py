@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from binome.estate import Estate
 from binome.estate.model import HaproxyService, HttpService
 from binome.lab import record, workload
 from binome.lab.errors import LabError
-from binome.lab.lab import Lab
+from binome.lab.lab import Lab, database_of
 from binome.lab.process import Program
 from binome.lab.record import Record
 from binome.lab.workload import DATABASE, ROLE, TABLE, Edge, Settings
@@ -64,8 +66,12 @@ class Clients:
         for process in self._processes:
             process.send_signal(signal.SIGTERM)
         for process in self._processes:
-            if process.wait(timeout_s) != 0:
-                raise LabError(f"a client failed with exit {process.returncode}.  Its log: {self._lab.folder}/logs")
+            try:
+                ended = process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                raise LabError(f"a client did not stop within {timeout_s:g} s") from None
+            if ended != 0:
+                raise LabError(f"a client failed with exit {ended}; its log is {self._prefix}*.client.log")
         self._processes.clear()
         for log in self.logs.values():
             log.grown()
@@ -89,26 +95,42 @@ def held_by(lab: Lab, server: str) -> set[str]:
     return set(lab.run_sql(lab.database(), server, "SELECT id FROM ledger", DATABASE).split())
 
 
-def settings_for(lab: Lab, name: str, patience_s: float) -> Settings:
-    """What a client of the estate is told: the edges of the first haproxy service that leads to its database."""
-    database = lab.database()
-    for options in lab.estate.services.values():
+@dataclass(frozen=True, slots=True)
+class WaysIn:
+    """How clients reach the platform: the edges, and the ports of its database and of one web service."""
+
+    edges: tuple[Edge, ...]
+    write_port: int
+    read_port: int
+    web_port: int
+
+
+def ways_in(estate: Estate) -> WaysIn:
+    """The first service of kind haproxy that leads to the database and to a web service.
+
+    Raises LabError where there is none: the clients need both.
+    """
+    database = database_of(estate)
+    for options in estate.services.values():
         if isinstance(options, HaproxyService) and database in options.routes:
-            web = [port for target, port in options.routes.items() if _is_web(lab, target)]
-            if not web:
-                continue
-            return Settings(
-                name=name,
-                log=str(lab.folder / f"{name}.jsonl"),
-                edges=tuple(Edge(server, lab.estate.servers[server].address or "") for server in options.on),
-                write_port=options.routes[database],
-                read_port=options.reads.get(database, options.routes[database]),
-                web_port=web[0],
-                password=lab.client_password(),
-                patience_s=patience_s,
-            )
-    raise LabError(f"no service of kind haproxy has routes to {database} and to a web service.  The clients need both.")
+            web = [port for name, port in options.routes.items() if isinstance(estate.services[name], HttpService)]
+            if web:
+                edges = tuple(Edge(server, estate.servers[server].address or "") for server in options.on)
+                write_port = options.routes[database]
+                return WaysIn(edges, write_port, options.reads.get(database, write_port), web[0])
+    raise LabError(f"no service of kind haproxy has routes to {database} and to a web service; the clients need both.")
 
 
-def _is_web(lab: Lab, service: str) -> bool:
-    return isinstance(lab.estate.services[service], HttpService)
+def settings_for(lab: Lab, name: str, patience_s: float) -> Settings:
+    """What a client is told."""
+    ways = ways_in(lab.estate)
+    return Settings(
+        name=name,
+        log=str(lab.folder / f"{name}.jsonl"),
+        edges=ways.edges,
+        write_port=ways.write_port,
+        read_port=ways.read_port,
+        web_port=ways.web_port,
+        password=lab.client_password(),
+        patience_s=patience_s,
+    )

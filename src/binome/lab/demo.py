@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Literal, get_args
 
 from binome.lab import checker, engines
 from binome.lab.checker import Evidence
 from binome.lab.clients import PATIENCES_S, Clients, held_by, prepare_ledger
 from binome.lab.engines import Look
-from binome.lab.errors import LabTimeoutError
+from binome.lab.errors import LabError
 from binome.lab.lab import Lab
 from binome.lab.record import Record
 
@@ -28,6 +30,8 @@ FAULTS: tuple[Fault, ...] = get_args(Fault)
 LOAD_S = 10
 AFTERWARDS_S = 3
 PATIENCE_WITH_ENGINES_S = 90
+FLOW_PER_S = 25
+"""Writes that each client must get acknowledged in one second for writes to flow: a quarter of what it asks for."""
 _WATCH_EVERY_S = 0.05
 
 
@@ -64,6 +68,8 @@ class Outcome:
     evidence: Evidence
     outage_s: dict[str, float]  # of the patient client, by operation
     outage_impatient_s: dict[str, float]
+    unanswered: dict[str, int]  # operations that neither attempt of a client got an answer for
+    flows: bool  # both clients got writes acknowledged again after the fault
     new_primary_s: float | None
     time_to_redundancy_s: float | None
     events: tuple[Event, ...]
@@ -73,12 +79,12 @@ class Outcome:
 
     @property
     def good(self) -> bool:
-        """Nothing acknowledged was lost, no two primaries acknowledged, and the pair is whole again."""
-        evidence = self.evidence
+        """Nothing acknowledged was lost, no two primaries acknowledged, writes flow and the pair is whole again."""
         return (
-            evidence.acknowledged > 0
-            and not evidence.lost
-            and not evidence.double_primary
+            self.flows
+            and not self.evidence.lost
+            and not self.evidence.double_primary
+            and (self.new_primary_s is not None or self.fault == "burn-standby")
             and self.time_to_redundancy_s is not None
         )
 
@@ -113,12 +119,10 @@ class Watcher:
         self._say(event)
 
     def acknowledged_since(self, at_s: float) -> int:
-        """How many writes were acknowledged since a time of the monotonic clock."""
-        return sum(
-            one.operation == "write" and one.state == "acknowledged"
+        """How many writes the client that got fewest has had acknowledged since a time of the monotonic clock."""
+        return min(
+            sum(one.operation == "write" and one.state == "acknowledged" for one in _since_then(log.records, at_s))
             for log in self._clients.logs.values()
-            for one in reversed(log.records)
-            if one.at_s >= at_s
         )
 
     def _watch(self) -> None:
@@ -142,8 +146,8 @@ class Watcher:
                     counts[int(max(one.at_s - self._begun_s, 0))] += 1
 
     def _look(self) -> None:
-        at_s = time.monotonic()
         looks, before = self._lab.looks(), self.view.looks
+        at_s = time.monotonic()  # after the answer: what was seen was so by then
         self.view.sites, self.view.looks = self._lab.sites(), looks
         for server, look in looks[self._database].items():
             if before and before[self._database][server] != look:
@@ -152,6 +156,8 @@ class Watcher:
                     self.happened(f"{server} is primary", at_s)
                 elif look == Look("standby", "up"):
                     self.happened(f"{server} follows as standby", at_s)
+                elif before[self._database][server].role == "primary" and look.role == "standby":
+                    self.happened(f"{server} is primary no more", at_s)
 
 
 def demonstrate(lab: Lab, view: View, say: Callable[[Event], None]) -> Outcome:
@@ -174,9 +180,9 @@ def demonstrate(lab: Lab, view: View, say: Callable[[Event], None]) -> Outcome:
         whole_at_s = _made_whole(lab, view.fault, site, watcher)
         watcher.happened("the pair is whole again" if whole_at_s else "the pair is not whole again")
         _pause(AFTERWARDS_S, watcher)
+        flow = flow and watcher.acknowledged_since(time.monotonic() - AFTERWARDS_S / 2) > 0
         clients.stop()
-    survivor = lab.primary(database)
-    evidence = checker.check(clients.records(), held_by(lab, survivor))
+    evidence = checker.check(clients.records(), _held(lab, database))
     by_client = {name: checker.outages(log.records) for name, log in clients.logs.items()}
     new_primary_at_s = _new_primary_at_s(watcher, primary, faulted_at_s)
     return Outcome(
@@ -186,6 +192,8 @@ def demonstrate(lab: Lab, view: View, say: Callable[[Event], None]) -> Outcome:
         evidence=evidence,
         outage_s=by_client["patient"],
         outage_impatient_s=by_client["impatient"],
+        unanswered=checker.unanswered(clients.records()),
+        flows=flow,
         new_primary_s=_since(faulted_at_s, new_primary_at_s),
         time_to_redundancy_s=_since(faulted_at_s, whole_at_s),
         events=tuple(sorted(watcher.events, key=lambda event: event.at_s)),
@@ -219,7 +227,7 @@ def _made_whole(lab: Lab, fault: Fault, site: str, watcher: Watcher) -> float | 
         else:
             watcher.happened(f"{site} is rebuilt from nothing")
             lab.rebuild(site)
-    except LabTimeoutError as error:
+    except LabError as error:
         watcher.happened(str(error))
         return None
     return time.monotonic()
@@ -229,7 +237,7 @@ def _flow_again(watcher: Watcher, database: str, primary: str) -> bool:
     """Whether writes were acknowledged throughout the last second, by a primary that is not lost."""
     now = time.monotonic()
     faulted_at_s = watcher.view.faulted_at_s or now
-    if now - faulted_at_s < 1.5 or watcher.acknowledged_since(now - 1) < 50:
+    if now - faulted_at_s < 1.5 or watcher.acknowledged_since(now - 1) < FLOW_PER_S:
         return False
     looks = watcher.view.looks[database]
     return watcher.view.fault == "burn-standby" or any(
@@ -244,6 +252,20 @@ def _new_primary_at_s(watcher: Watcher, primary: str, faulted_at_s: float) -> fl
         if server != primary and look == Look("primary", "up") and at_s >= faulted_at_s
     ]
     return min(times, default=None)
+
+
+def _held(lab: Lab, database: str) -> set[str]:
+    """The ids that the primary holds; where there is none, those of a member that answers; else of nobody."""
+    looks = {server: look for server, look in lab.looks()[database].items() if look.state != "down"}
+    for server in sorted(looks, key=lambda server: looks[server].role != "primary"):
+        with suppress(LabError):
+            return held_by(lab, server)
+    return set()
+
+
+def _since_then(records: Sequence[Record], at_s: float) -> Iterator[Record]:
+    """The records since a time; the newest first."""
+    return takewhile(lambda one: one.at_s >= at_s, reversed(records))
 
 
 def _since(begin_s: float, at_s: float | None) -> float | None:

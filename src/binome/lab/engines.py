@@ -158,16 +158,18 @@ def check_installed(estate: Estate) -> None:
         missing += [] if (process.virtual_environment() / "bin" / "patroni").exists() else ["patroni"]
     if missing:
         raise LabError(f"not installed: {', '.join(missing)}.  `make demo` installs what the lab needs.")
-    for user in ("postgres", "haproxy"):
-        if user in {engine.owner for kind, engine in ENGINES.items() if kind in kinds}:
-            _check_user(user)
+    users = ["postgres"] if PostgresqlService in kinds else []
+    users += ["haproxy"] if HaproxyService in kinds else []
+    for user in users:
+        try:
+            pwd.getpwnam(user)
+        except KeyError:
+            raise LabError(f"there is no user {user}.  `make demo` installs the engines with their users.") from None
+    if PostgresqlService in kinds:
+        _check_may_run_python("postgres")
 
 
-def _check_user(user: str) -> None:
-    try:
-        pwd.getpwnam(user)
-    except KeyError:
-        raise LabError(f"there is no user {user}.  `make demo` installs the engines with their users.") from None
+def _check_may_run_python(user: str) -> None:
     try:
         run(
             "setpriv",

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from binome.lab.errors import LabError
 from binome.lab.lab import FOLDER, Lab, tear_down
 
 _KEEP = b"keep"
@@ -53,12 +54,23 @@ class Guard:
 
 
 @contextmanager
-def passing_lab(text: bytes, folder: Path = FOLDER, say: Callable[[str], None] = lambda _: None) -> Iterator[Lab]:
-    """A lab of the estate in `text` that is gone when the context is left, or when this process dies."""
+def passing_lab(
+    text: bytes, folder: Path = FOLDER, say: Callable[[str], None] = lambda _: None, salvage: Path | None = None
+) -> Iterator[Lab]:
+    """A lab of the estate in `text` that is gone when the context is left, or when this process dies.
+
+    Where the context ends with an error, its logs are kept in `salvage`, and the error says so.
+    """
     lab = Lab.claim(text, folder)
     with Guard(folder):
-        lab.build(say)
-        yield lab
+        try:
+            lab.build(say)
+            yield lab
+        except LabError as error:
+            if salvage is None:
+                raise
+            lab.keep_evidence(salvage, engines=True)
+            raise type(error)(f"{error}\nThe logs: {salvage}") from None
 
 
 def _watch(folder: Path) -> None:

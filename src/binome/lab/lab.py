@@ -22,7 +22,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,8 @@ class _State:
             return cls(**json.loads((folder / "state.json").read_text()))
         except FileNotFoundError:
             return None
+        except (ValueError, TypeError):
+            raise LabError(f"{folder}/state.json is damaged.  Take the lab down: binome lab down") from None
 
 
 class Lab:
@@ -101,7 +103,10 @@ class Lab:
         """
         estate = load(text)
         net = _check_possible(estate, folder)
-        folder.mkdir(mode=0o755, parents=True)
+        try:
+            folder.mkdir(mode=0o755, parents=True)
+        except FileExistsError:
+            raise LabError(f"{folder} is there already: another lab is being built.") from None
         state = _State(estate.estate, net.names(), not network.mounted(), dict.fromkeys(estate.sites, "up"))
         state.secrets = {name: secrets.token_urlsafe(18) for name in ("replication", "rewind", "client")}
         state.save(folder)
@@ -134,7 +139,7 @@ class Lab:
         (self.folder / "logs").mkdir()
         self._network.create()
         for server in self.estate.servers:
-            cgroup.create(self._site(server), server)
+            cgroup.create("sites", self._site(server), server)
         cgroup.create(network.CLIENT)
 
     # -- what can be done to it
@@ -142,17 +147,16 @@ class Lab:
     def burn(self, site: str, *, wipe: bool = False) -> None:
         """Takes a site's network away, then ends all that runs in it; with `wipe` its data is gone too."""
         with self._changing(site, "up", "cut"):
-            self._network.cut(site)
             self._state.sites[site] = "burned"
+            if wipe:
+                self._state.wiped = sorted({*self._state.wiped, *self.servers_of(site)})
             self._state.save(self.folder)
-            cgroup.kill(site)
+            self._network.cut(site)
+            cgroup.kill("sites", site)
             self._reap()
             if wipe:
-                servers = self.servers_of(site)
-                for server in servers:
+                for server in self.servers_of(site):
                     shutil.rmtree(self._root(server), ignore_errors=True)
-                self._state.wiped += servers
-                self._state.save(self.folder)
 
     def cut(self, site: str) -> None:
         """Takes a site's network away; what runs in it lives on, alone."""
@@ -173,7 +177,7 @@ class Lab:
         with self._changing(site, "burned", "rebuilding"):
             self._state.sites[site] = "rebuilding"  # an attempt that was broken off can be made again
             self._state.save(self.folder)
-            cgroup.kill(site)
+            cgroup.kill("sites", site)
             self._network.join(site)
             self._start_servers(self.servers_of(site))
             self._state.wiped = [server for server in self._state.wiped if self._site(server) != site]
@@ -185,9 +189,11 @@ class Lab:
         """Makes a server the leader of an etcd service."""
         leader = self._with_role(service, "leader")
         members = self._etcd(leader, "/v3/cluster/member/list", {})["members"]
-        target = next(member["ID"] for member in members if member["name"] == server)
+        targets = [member["ID"] for member in members if member.get("name") == server]
+        if not targets:
+            raise LabError(f"{server} is no member of {service}.")
         if leader != server:
-            self._etcd(leader, "/v3/maintenance/transfer-leadership", {"targetID": target})
+            self._etcd(leader, "/v3/maintenance/transfer-leadership", {"targetID": targets[0]})
 
     # -- what can be seen of it
 
@@ -247,12 +253,8 @@ class Lab:
 
         self.wait_for(missing, "the engines", timeout_s)
 
-    def missing(self) -> list[str]:
-        """What keeps the lab from being whole: engines that do not work where nothing burned, pairs that are none."""
-        return [what for service, members in self.looks().items() for what in self._lacking(service, members)]
-
     def _lacking(self, service: str, members: dict[str, Look]) -> list[str]:
-        expected = [server for server in members if self._state.sites[self._site(server)] != "burned"]
+        expected = [server for server in members if self._state.sites[self._site(server)] not in ("burned", "cut")]
         lacking = [f"{server} ({members[server].state})" for server in expected if members[server].state != "up"]
         options = self.estate.services[service]
         if lacking or not isinstance(options, PostgresqlService):
@@ -270,9 +272,7 @@ class Lab:
         while left := missing():
             self._reap()
             if time.monotonic() > deadline:
-                raise LabTimeoutError(
-                    f"{what}: after {timeout_s:g} s still missing: {', '.join(left)}.  Their logs: {self.folder}/logs"
-                )
+                raise LabTimeoutError(f"{what}: after {timeout_s:g} s still missing: {', '.join(left)}")
             time.sleep(0.05)
 
     def primary(self, service: str) -> str:
@@ -281,10 +281,17 @@ class Lab:
 
     def database(self) -> str:
         """The name of the estate's first database. Raises LabError where it has none."""
-        for name, options in self._services():
-            if isinstance(options, PostgresqlService):
-                return name
-        raise LabError(f"{self.estate.estate} has no service of kind postgresql.  The demonstration needs one.")
+        return database_of(self.estate)
+
+    def keep_evidence(self, into: Path, *, engines: bool) -> None:
+        """Copies what the clients wrote down, and with `engines` all logs, to where they outlive the lab."""
+        with suppress(OSError):  # evidence that cannot be kept must not hide what it is of
+            shutil.rmtree(into, ignore_errors=True)
+            into.mkdir(parents=True)
+            for path in self.folder.glob("*.jsonl"):
+                shutil.copy(path, into)
+            if engines:
+                shutil.copytree(self.folder / "logs", into, dirs_exist_ok=True)
 
     # -- for the workload
 
@@ -304,11 +311,11 @@ class Lab:
 
     def spawn(self, server: str, program: process.Program, log: str) -> subprocess.Popen[bytes]:
         """Starts a program on a server: what a process of the team's would see from there."""
-        return self._spawn(server, cgroup.root() / self._site(server) / server, program, log)
+        return self._spawn(server, cgroup.root() / "sites" / self._site(server) / server, program, log)
 
     def pids(self, server: str) -> set[int]:
         """The processes that run on a server."""
-        return cgroup.pids(self._site(server), server)
+        return cgroup.pids("sites", self._site(server), server)
 
     def _spawn(self, server: str, group: Path, program: process.Program, log: str) -> subprocess.Popen[bytes]:
         child = process.start(program, server, group, self.folder / "logs" / log, self.folder / "shared")
@@ -339,8 +346,11 @@ class Lab:
 
     def _waits_for_standby(self, primary: str) -> bool:
         """Whether Patroni has made a standby synchronous: until then the primary acknowledges alone."""
-        said = inside.ask(primary, (self._network.servers[primary][1], PATRONI_PORT), "/cluster")
-        return any(member["role"] == "sync_standby" for member in said.get("members", []))
+        try:
+            said = inside.ask(primary, (self._network.servers[primary][1], PATRONI_PORT), "/cluster")
+            return any(member["role"] == "sync_standby" for member in said["members"])
+        except (OSError, TypeError, KeyError):  # no answer yet, or not the one of a cluster that works
+            return False
 
     def _start_servers(self, servers: list[str]) -> None:
         """Starts what the estate says on these servers: agreement first, then databases, then what is before them."""
@@ -372,9 +382,10 @@ class Lab:
 
     def _write_files(self, server: str, *, rejoin: bool) -> None:
         folders = Folders(str(self._root(server)))
-        for folder in (folders.configuration, folders.data, folders.run):
+        for folder in (folders.data, folders.run):
             Path(folder).mkdir(parents=True, exist_ok=True)
         for path, text in render(self.estate, server, folders, rejoin=rejoin).items():
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
             Path(path).write_text(text)
         owners = [ENGINES[type(options)].owner for _, options in self._services() if server in options.on]
         if "postgres" in owners:
@@ -394,7 +405,14 @@ class Lab:
 
     def _replace_etcd_member(self, service: str, server: str) -> None:
         """Tells those that live that a member lost its data: to etcd it is another one, with the same name."""
-        helper = next(other for other, one in self.looks()[service].items() if one.state == "up")
+        living = [other for other, one in self.looks()[service].items() if one.state == "up"]
+        total = len(self.estate.services[service].on)
+        if len(living) <= total // 2:
+            raise LabError(
+                f"{service} has lost its quorum: {len(living)} of {total} members work, and {server} can enter only "
+                f"by the word of more than half.  Rebuild another site first, or begin anew: binome lab down"
+            )
+        helper = living[0]
         members = self._etcd(helper, "/v3/cluster/member/list", {})["members"]
         peer = f"http://{endpoint(self._network.servers[server][1], ETCD_PEER_PORT)}"
         for member in members:
@@ -404,9 +422,12 @@ class Lab:
 
     def _etcd(self, server: str, path: str, body: Mapping[str, Any]) -> Any:
         address = self._network.servers[server][1]
-        said = inside.ask(server, (address, ETCD_CLIENT_PORT), path, body=dict(body), timeout_s=5)
-        if "error" in said:
-            raise LabError(f"etcd on {server} refused {path}: {said['error']}")
+        try:
+            said = inside.ask(server, (address, ETCD_CLIENT_PORT), path, body=dict(body), timeout_s=5)
+        except OSError as error:
+            raise LabError(f"etcd on {server} did not answer {path}: {error}") from None
+        if not isinstance(said, dict) or "error" in said:
+            raise LabError(f"etcd on {server} refused {path}: {said['error'] if said else 'no answer'}")
         return said
 
     @contextmanager
@@ -419,6 +440,8 @@ class Lab:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise LabError("another command is changing the lab.  Wait until it has ended.") from None
+            # What another command has done since this lab was found must not be undone by what we remember.
+            self._state = _State.read(self.folder) or self._state
             state = self._state.sites[site]
             if state not in states:
                 raise LabError(f"{site} is {state}; nothing was done.  {_NEXT[state].format(site)}")
@@ -430,13 +453,26 @@ class Lab:
 
 def tear_down(folder: Path = FOLDER) -> bool:
     """Ends and removes all that belongs to the lab in `folder`; whether there was one. Safe to call at any time."""
-    state = _State.read(folder)
-    if state is None:
+    if not folder.exists():
         return False
+    try:
+        state = _State.read(folder)
+    except LabError:
+        state = None
+    # A folder without a list of names was left before anything was made, or is damaged: then we go by the prefix.
+    namespaces, unmount = (state.namespaces, state.unmount) if state else (network.ours(), False)
     cgroup.destroy()
-    network.destroy(state.namespaces, unmount=state.unmount)
+    network.destroy(namespaces, unmount=unmount)
     shutil.rmtree(folder)
     return True
+
+
+def database_of(estate: Estate) -> str:
+    """The name of the first database of an estate. Raises LabError where it has none."""
+    for name, options in estate.services.items():
+        if isinstance(options, PostgresqlService):
+            return name
+    raise LabError(f"{estate.estate} has no service of kind postgresql.  The demonstration needs one.")
 
 
 def _check_possible(estate: Estate, folder: Path) -> Network:
@@ -448,6 +484,10 @@ def _check_possible(estate: Estate, folder: Path) -> Network:
             render(estate, server)
         except RenderError as error:
             raise LabError(str(error)) from None
+    for server in estate.servers:
+        # HAProxy binds a temporary name beside its own; the kernel takes 107 bytes.
+        if len(f"{folder}/servers/{server}/run/binome/haproxy.sock.1234567.tmp") > 107:
+            raise LabError(f"the name {server} is too long for the sockets of a lab.  Shorten it.")
     if (folder / "state.json").exists():
         raise LabError(f"a lab is up already, in {folder}.  Take it down first: binome lab down")
     net = Network.of(estate)

@@ -49,8 +49,8 @@ class Network:
             if server.address is None or server.site is None:
                 lacking = "address" if server.address is None else "site"
                 raise LabError(f"{name} has no {lacking}, and the lab needs one.  Add {lacking}: to servers.{name}.")
-            if name == CLIENT or server.address in CLIENT_ADDRESSES:
-                raise LabError(f"{name}, {server.address}: the lab keeps that for its own client.  Choose another.")
+            if namespace(name) in (_FABRIC, namespace(CLIENT)) or server.address in CLIENT_ADDRESSES:
+                raise LabError(f"{name}, {server.address}: the lab keeps that for itself.  Choose another.")
             servers[name] = (server.site, server.address)
         return cls(tuple(estate.sites), servers)
 
@@ -135,6 +135,11 @@ def destroy(names: list[str], *, unmount: bool) -> None:
     if unmount and mounted() and not any(_NAMESPACES.iterdir()):
         run("umount", str(_NAMESPACES))
         _NAMESPACES.rmdir()
+
+
+def ours() -> list[str]:
+    """The namespaces of this machine that have a lab's prefix."""
+    return [path.name for path in _NAMESPACES.glob(f"{_PREFIX}*")] if _NAMESPACES.exists() else []
 
 
 def namespace_path(server: str) -> Path:

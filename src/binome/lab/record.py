@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, asdict, dataclass, fields
-from pathlib import Path
 from typing import Literal
 
 Operation = Literal["write", "read", "web"]
@@ -58,9 +57,3 @@ def parse(lines: Iterable[bytes], name: str) -> Iterator[Record]:
             yield Record(**json.loads(line))
         except (ValueError, TypeError) as error:
             raise LogError(f"{name}:{number}: not a record: {error}") from None
-
-
-def read(path: Path) -> list[Record]:
-    """The records of the log at `path`, in its order. Raises LogError and OSError."""
-    with path.open("rb") as lines:
-        return list(parse(lines, str(path)))

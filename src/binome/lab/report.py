@@ -13,6 +13,7 @@ from binome.lab.clients import PATIENCES_S
 from binome.lab.demo import Outcome
 from binome.lab.errors import LabError
 
+NAMED_AT_MOST = 100
 Report = Mapping[str, Any]
 """The record of `report.json`."""
 
@@ -30,6 +31,10 @@ def as_json(outcome: Outcome) -> Report:
         "unknown_found": evidence.unknown_found,
         "unknown_missing": evidence.unknown_missing,
         "double_primary": len(evidence.double_primary),
+        "lost_ids": evidence.lost[:NAMED_AT_MOST],
+        "double_primary_ids": evidence.double_primary[:NAMED_AT_MOST],
+        "unanswered": outcome.unanswered,
+        "flows": outcome.flows,
         "outage_s": outcome.outage_s,
         "outage_impatient_s": outcome.outage_impatient_s,
         "new_primary_s": outcome.new_primary_s,
@@ -75,9 +80,9 @@ def verdict(report: Report) -> str:
     if report["lost"]:
         return f"{report['lost']:,} acknowledged writes are lost."
     if report["double_primary"]:
-        return f"{report['double_primary']:,} writes were acknowledged by a primary that had been replaced."
-    if not report["acknowledged"]:
-        return "Nothing was acknowledged, so nothing was proven."
+        return f"{report['double_primary']:,} writes were acknowledged by a second primary."
+    if not report["flows"]:
+        return "Nothing acknowledged was lost, but writes never flowed again."
     if report["time_to_redundancy_s"] is None:
         return "Nothing acknowledged was lost, but the pair is not whole again."
     return f"{report['acknowledged']:,} writes were acknowledged, and all of them are there."
@@ -95,17 +100,20 @@ def figures(report: Report) -> list[tuple[str, str, str]]:
             f"{found + missing:,}",
             f"writes without an answer: {found:,} there, {missing:,} not; either is right",
         ),
-        ("by two primaries", f"{report['double_primary']:,}", "acknowledged by a primary that had been replaced"),
+        ("by two primaries", f"{report['double_primary']:,}", "acknowledged by another than the one primary"),
     ]
     for operation, noun in (("write", "writes"), ("read", "reads"), ("web", "web pages")):
         patient, impatient = report["outage_s"][operation], report["outage_impatient_s"][operation]
-        meaning = f"longest silence, {patient_s:g} s of patience; {impatient:.2f} s with {impatient_s:g} s"
+        never = report["unanswered"][operation]
+        meaning = (
+            f"longest silence, patience {patient_s:g} s; {impatient:.2f} s at {impatient_s:g} s; {never:,} in vain"
+        )
         rows.append((f"outage of {noun}", f"{patient:.2f} s", meaning))
     if report["fault"] != "burn-standby":
         rows.append(
             ("new primary", _seconds(report["new_primary_s"]), "from the fault until the standby had taken over")
         )
-    rows.append(("pair whole again", _seconds(report["time_to_redundancy_s"]), "from the fault; rebuilding included"))
+    rows.append(("pair whole again", _seconds(report["time_to_redundancy_s"]), "from the fault until it was"))
     return rows
 
 

@@ -42,7 +42,7 @@ ON CONFLICT (id) DO UPDATE SET attempt = excluded.attempt
 RETURNING host(inet_server_addr()), ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int"""
 _READ = "SELECT host(inet_server_addr()) FROM (SELECT id FROM ledger LIMIT 1) AS any_row"
 
-_NOTHING_DONE = frozenset({"25006", "57P03", "53300", "3D000", "28P01", "28000", "42P01"})
+_NOTHING_DONE = frozenset({"25006", "57P03", "53300", "3D000", "28P01", "28000"})
 """SQLSTATEs by which a server says that it did not carry a statement out: read-only, starting, full, unknown to it."""
 
 _T = TypeVar("_T")
@@ -141,6 +141,8 @@ class Client:
         worker.close()
 
     async def _stopped_before(self, due: float) -> bool:
+        if self.stopping.is_set():  # asked first: a wait without time never sees it
+            return True
         try:
             await asyncio.wait_for(self.stopping.wait(), max(due - time.monotonic(), 0))
         except TimeoutError:

@@ -1,0 +1,1 @@
+"""What would happen: every loss of one or two fault domains, before it does."""

@@ -1,0 +1,97 @@
+"""`binome check`: which loss takes which product down, and the line to change."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from binome.analysis.answer import as_json as answer
+from binome.analysis.domains import Domains
+from binome.analysis.findings import Finding, Severity, judge
+from binome.analysis.losses import Loss
+from binome.analysis.outcome import Detail, Evaluation, Outcome, Platform, details
+from binome.analysis.survey import survey
+from binome.analysis.times import Measured, MeasuredError
+from binome.cli import check_text
+from binome.cli.exits import Exit, fail, print_json, read_estate
+from binome.estate import Estate
+from binome.estate.problem import did_you_mean, shown
+
+
+def check(
+    file: Annotated[Path, typer.Argument(metavar="ESTATE", help="The estate file.")],
+    lose: Annotated[str | None, typer.Option(metavar="NAME,…", help="Explain one loss of these fault domains.")] = None,
+    measured: Annotated[Path | None, typer.Option(metavar="FILE", help="Measured times (JSON).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The whole answer, for other tools.")] = False,
+    fail_on: Annotated[str, typer.Option(metavar="SEVERITY", help="error, warning or info.")] = "error",
+) -> None:
+    """Try every loss of one or two fault domains: what stops, why, and the line to change."""
+    if fail_on.upper() not in Severity.__members__:
+        remedy = did_you_mean(fail_on, [frozenset(map(str, Severity))], "Use error, warning or info.")
+        fail(f"--fail-on {shown(fail_on)}: there is no such severity.  {remedy}", Exit.BAD_INPUT)
+    estate = read_estate(file, as_json=as_json)
+    platform = Platform(estate, _measured(measured, estate))
+    if lose is not None:
+        _explain(platform, _names(lose, platform.domains), file, as_json=as_json)
+        return
+    found = survey(platform)
+    findings = judge(found, _today())
+    if as_json:
+        print_json(answer(found, findings))
+    else:
+        print(check_text.report(found, findings, str(file)))
+    if _bad(findings, Severity[fail_on.upper()]):
+        raise typer.Exit(Exit.BAD_ANSWER)
+
+
+def _today() -> date:
+    return date.today()
+
+
+def _bad(findings: list[Finding], least: Severity) -> bool:
+    return any(finding.counts and finding.found.severity >= least for finding in findings)
+
+
+def _explain(platform: Platform, loss: Loss, file: Path, *, as_json: bool) -> None:
+    evaluation = Evaluation(platform, [loss])
+    outcomes: dict[str, Detail] = {}
+    for product in platform.products:
+        outcomes[product] = details(evaluation, product).get(0, Detail(()))
+    if as_json:
+        found = survey(platform)
+        print_json(answer(found, judge(found, _today()), loss))
+    else:
+        print(check_text.explanation(platform, loss, outcomes, str(file)))
+    if any(detail.outcome > Outcome.DEGRADED for detail in outcomes.values()):
+        raise typer.Exit(Exit.BAD_ANSWER)
+
+
+def _names(lose: str, domains: Domains) -> Loss:
+    """The fault domains that `--lose` names; every unknown name ends the command, with the nearest known one."""
+    names = list(dict.fromkeys(name.strip() for name in lose.split(",") if name.strip()))
+    unknown = [name for name in names if name not in domains.kinds]
+    for name in unknown:
+        known = [*domains.above_servers, *domains.servers]
+        remedy = did_you_mean(
+            name, [frozenset(known)], f"Name one of {', '.join(known[:8])}{', …' if len(known) > 8 else ''}."
+        )
+        typer.echo(f"--lose {shown(name)}: there is no such fault domain.  {remedy}", err=True)
+    if unknown:
+        raise typer.Exit(Exit.BAD_INPUT)
+    if not names:
+        fail("--lose names nothing.  Name a site, a domain or a server.", Exit.BAD_INPUT)
+    return tuple(names)
+
+
+def _measured(path: Path | None, estate: Estate) -> Measured:
+    if path is None:
+        return Measured()
+    try:
+        return Measured.read(path.read_bytes(), estate)
+    except OSError as error:
+        fail(f"{path}: {error.strerror}; nothing was done.", Exit.BAD_INPUT)
+    except MeasuredError as error:
+        fail("\n".join(f"{path}: {problem}" for problem in error.problems), Exit.BAD_INPUT)

@@ -1,0 +1,116 @@
+"""How the journal is read by people: a line an entry, and what it says in few words."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+import msgspec
+
+from binome.core.entry import Entry, Fact, UnknownFact
+from binome.core.maintenance import MaintenanceAsked, MaintenanceEndAsked, MaintenanceEnding, MaintenanceRefused
+from binome.core.plan import PlanCancelled, PlanClosed, PlanMade, StepEnded, StepHastened
+from binome.core.state import VOCABULARY
+from binome.journal.verify import Verdict
+
+
+def kind_of(entry: Entry) -> str:
+    """The kind of fact that an entry holds, known to this version or not."""
+    try:
+        kind: object = json.loads(bytes(entry.fact))["kind"]
+    except (ValueError, KeyError, TypeError):
+        return "illegible"
+    return str(kind)
+
+
+def line_of(entry: Entry) -> str:
+    """An entry as a line: number, time of day with its zone, generation, origin, kind, words."""
+    return printable(
+        f"{entry.sequence:>6}  {_local(entry.at_ms, '%H:%M:%S %Z'):<13}  {entry.generation:>3}  {entry.origin:<11}  "
+        f"{kind_of(entry):<17}  {_words_of(entry)}".rstrip()
+    )
+
+
+def day_of(at_ms: int) -> str:
+    """The day of a time, for the line above the first entry of it."""
+    return _local(at_ms, "%Y-%m-%d")
+
+
+def _local(at_ms: int, form: str) -> str:
+    """A time as this machine's people read it; one that no calendar has, as it is."""
+    try:
+        return format(datetime.fromtimestamp(at_ms / 1000).astimezone(), form)
+    except (OverflowError, ValueError, OSError):
+        return f"{at_ms} ms"
+
+
+def printable(text: str) -> str:
+    """Text without what could command a terminal: a fact may say anything."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def _words_of(entry: Entry) -> str:
+    try:
+        return words(VOCABULARY.read(entry), entry.at_ms)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return bytes(entry.fact).decode(errors="replace")
+
+
+def words(fact: Fact, at_ms: int) -> str:
+    """What a fact says beside its kind, in few words; a time on the day that it was written on without the day."""
+    match fact:
+        case PlanMade():
+            said = f"{fact.subject}, {_count(len(fact.steps), 'step')}{_because(fact.why)}"
+        case StepEnded():
+            verb = "undoing step" if fact.undoing else "step"
+            said = f"{fact.plan}: {verb} {fact.step + 1} {fact.result}{_because(fact.detail)}"
+        case StepHastened():
+            said = f"{fact.plan}: step {fact.step + 1}"
+        case PlanCancelled():
+            said = f"{fact.plan}{_because(fact.why)}"
+        case PlanClosed():
+            said = f"{fact.plan}, by {fact.who}{_because(fact.why)}"
+        case MaintenanceAsked():
+            form = "%H:%M" if day_of(at_ms) == day_of(fact.until_ms) else "%Y-%m-%d %H:%M"
+            said = f"{fact.who}: {fact.subject} until {_local(fact.until_ms, form)}{_because(fact.why)}"
+        case MaintenanceEndAsked():
+            said = f"{fact.who}: {fact.subject}"
+        case MaintenanceRefused():
+            said = f"{fact.request}: {fact.reason}"
+        case MaintenanceEnding():
+            said = f"{fact.subject}, asked by {fact.request}"
+        case UnknownFact():
+            said = _fields({name: value for name, value in json.loads(fact.raw).items() if name != "kind"})
+        case _:
+            said = _fields(msgspec.to_builtins(msgspec.structs.asdict(fact)))
+    return said
+
+
+def _fields(values: dict[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items() if value not in ("", None))
+
+
+def _because(why: str) -> str:
+    return f": {why}" if why else ""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def verdict_lines(path: str, verdict: Verdict, witnesses: int, *, trusted: bool) -> list[str]:
+    """The result of a verification: the finding first, then how far the journal is whole, then who bears witness."""
+    lines = []
+    if verdict.finding is not None:
+        lines.append(f"{verdict.finding.fault}: entry {verdict.finding.sequence}.  {verdict.finding.detail}")
+    whole, generation = verdict.head.sequence, verdict.head.generation
+    if whole:
+        lines.append(f"{path}   whole from entry 1 to {whole:,}, generation {generation}, {verdict.head.hash[:16]}…")
+    else:
+        lines.append(f"{path}   nothing of it is proven" if verdict.finding else f"{path}   empty")
+    if not witnesses:
+        lines.append("No signed heads: an end that was cut off, or a chain made anew, would not be seen (--heads).")
+    elif verdict.finding is None:
+        vouched = "" if trusted else "; nobody has vouched for their keys (--key)"
+        lines.append(f"{_count(witnesses, 'signed head')} {'agrees' if witnesses == 1 else 'agree'}{vouched}.")
+    return [printable(line) for line in lines]

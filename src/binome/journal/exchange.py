@@ -1,0 +1,72 @@
+"""Heads, exchanged: every lookout signs what its mirror is, and keeps what the others have signed.
+
+They travel through etcd, below `/binome/ESTATE/signed/`, and end as files beside each mirror. Lookouts stand in
+different fault domains, so a journal that was cut short or made anew in one of them is contradicted in the others
+(`binome journal verify --heads`). A head that a file here contradicts is not taken, and is said: it is the evidence
+of a journal that lost its end.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from binome.core.entry import EMPTY
+from binome.journal import heads
+from binome.journal.heads import HeadError, SignedHead
+from binome.ports import Clock, Etcd, EtcdError, EtcdUnknownError, Put, Store
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+EXCHANGE_EVERY_S = 10.0
+
+
+class HeadExchange:
+    """One lookout's part of it: signs with `key`, keeps the others' heads in `folder`."""
+
+    def __init__(
+        self, estate: str, name: str, *, etcd: Etcd, store: Store, clock: Clock, key: Ed25519PrivateKey, folder: Path
+    ) -> None:
+        self._root = f"/binome/{estate}/signed/"
+        self._estate, self._name = estate, name
+        self._etcd, self._store, self._clock = etcd, store, clock
+        self._key, self._folder = key, folder
+        self._signed = EMPTY
+        self.problem = ""
+
+    async def run(self) -> None:
+        """Exchanges again and again until it is cancelled; etcd that does not answer only makes it later."""
+        while True:
+            try:
+                await self.exchange()
+            except (EtcdError, EtcdUnknownError):
+                pass  # the journal's own work says so
+            except HeadError as error:
+                self.problem = str(error)
+            await self._clock.sleep(EXCHANGE_EVERY_S)
+
+    async def exchange(self) -> None:
+        """Tells what our mirror is by now, and keeps what the others told. Raises HeadError for a contradiction."""
+        head = self._store.head()
+        if head != self._signed:
+            signed = heads.sign(self._key, head, estate=self._estate, signer=self._name, at_ms=self._clock.now_ms())
+            await self._etcd.transact((), [Put(self._root + self._name, msgspec.json.encode(signed))])
+            self._signed = head
+        told = await self._etcd.range(self._root, prefix=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for one in told.keys:
+            if one.key != self._root + self._name:
+                self._keep(one.value)
+
+    def _keep(self, value: bytes) -> None:
+        try:
+            signed = msgspec.json.decode(value, type=SignedHead)
+        except msgspec.DecodeError as error:
+            raise HeadError(f"etcd holds what is no signed head: {error}") from None
+        reason = heads.objection(signed)
+        if reason is not None:
+            raise HeadError(f"the head of {signed.signer} in etcd is not to be believed: {reason}")
+        heads.write(self._folder, signed)

@@ -1,0 +1,232 @@
+"""`binome journal`: what is printed, on which stream, with which exit code, also while another process writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from msgspec import json as wire
+from typer.testing import CliRunner, Result
+
+from binome.cli.journal_text import words
+from binome.cli.main import app
+from binome.core import maintenance, plan
+from binome.core.entry import EMPTY, Draft, Entry, Fact, UnknownFact, seal
+from binome.core.maintenance import MaintenanceAsked, MaintenanceRefused
+from binome.core.plan import PlanMade, Step, StepEnded
+from binome.journal import heads
+from binome.journal.sqlite import SqliteStore
+from tests.journal.store_suite import Happened
+
+NIGHT_MS = 1_760_000_000_000  # 2025-10-09 10:53:20 in Paris
+PLAN = PlanMade("maintenance/r1", "maintenance", "database", 2, (Step("a"), Step("b")), "new disks")
+FACTS: list[tuple[str, Fact]] = [
+    ("gra-edge", MaintenanceAsked("r1", "database", NIGHT_MS + 7_200_000, "new disks", "ops-1")),
+    ("maintenance", PLAN),
+    ("gra-edge", StepEnded("maintenance/r1", 0, False, "done")),
+    ("maintenance", MaintenanceRefused("r2", "another plan holds the subject")),
+    ("gra-edge", UnknownFact(b'{"kind":"of-tomorrow","what":"\\u001b[2J","n":5}')),
+]
+SHOWN = """\
+2025-10-09
+     1  10:53:20 CEST    7  gra-edge     maintenance-asked  ops-1: database until 12:53: new disks
+     2  10:54:20 CEST    7  maintenance  plan-made          database, 2 steps: new disks
+     3  10:55:20 CEST    7  gra-edge     step-ended         maintenance/r1: step 1 done
+     4  10:56:20 CEST    7  maintenance  maintenance-refused  r2: another plan holds the subject
+     5  10:57:20 CEST    7  gra-edge     of-tomorrow        what �[2J, n 5
+"""
+
+
+@pytest.fixture(autouse=True)
+def _paris(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Europe/Paris")
+    time.tzset()
+
+
+def entries_of(facts: Sequence[tuple[str, Fact]]) -> list[Entry]:
+    drafts = (Draft(f"id/{n}", NIGHT_MS + 60_000 * n, origin, fact) for n, (origin, fact) in enumerate(facts))
+    return seal(drafts, EMPTY, 7)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    store = SqliteStore(tmp_path / "journal.sqlite")
+    store.append(entries_of(FACTS))
+    store.close()
+    return tmp_path / "journal.sqlite"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Heads that were signed at entries 2 and 5, by two servers."""
+    folder, entries = tmp_path / "heads", entries_of(FACTS)
+    folder.mkdir()
+    for number, signer in ((2, "par-watch"), (5, "gra-db")):
+        key = heads.key_at(tmp_path / f"{signer}.key")
+        head = heads.sign(key, entries[number - 1].head, estate="littoral", signer=signer, at_ms=NIGHT_MS)
+        heads.write(folder, head)
+    return folder
+
+
+def binome(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["journal", *map(str, arguments)])
+
+
+def change(file: Path, statement: str) -> None:
+    store = SqliteStore(file)
+    store._connection.execute(statement)
+    store.close()
+
+
+def test_an_entry_is_a_line_that_fits(file: Path) -> None:
+    shown = binome("--file", file)
+    assert (shown.exit_code, shown.stdout, shown.stderr) == (0, SHOWN, "")
+    assert max(len(line) for line in shown.stdout.splitlines()) <= 100
+
+
+def test_every_known_fact_has_words_of_its_own() -> None:
+    """What has none falls back on its fields' names."""
+    for kind in (*plan.FACTS, *maintenance.FACTS):
+        fields = {"steps": [], "undoing": False, "step": 0, "priority": 1, "until_ms": 5, "result": "done"}
+        full = {"kind": kind.__struct_config__.tag, **{name: name.upper() for name in kind.__struct_fields__}, **fields}
+        fact = wire.decode(wire.encode(full), type=kind)
+        assert not any(f"{name} {name.upper()}" in words(fact, 0) for name in kind.__struct_fields__)
+    assert words(Happened("this"), 0) == "what this"
+
+
+def test_json_is_what_is_stored_an_entry_a_line(file: Path) -> None:
+    lines = binome("--file", file, "--json").stdout.splitlines()
+    assert [wire.decode(line, type=Entry).hash for line in lines] == [entry.hash for entry in entries_of(FACTS)]
+    assert json.loads(lines[1])["fact"]["subject"] == "database"
+
+
+def test_only_some_kinds(file: Path) -> None:
+    shown = binome("--file", file, "--kind", "plan-made", "--kind", "of-tomorrow").stdout.splitlines()
+    assert [line.split()[5] for line in shown[1:]] == ["plan-made", "of-tomorrow"]
+
+
+@pytest.mark.parametrize(
+    ("since", "first"),
+    [("2025-10-09 10:55", 3), ("2025-10-09", 1), ("2025-10-09T08:56:00+00:00", 4), ("36500d", 1), ("1s", None)],
+)
+def test_since(file: Path, since: str, first: int | None) -> None:
+    lines = binome("--file", file, "--since", since).stdout.splitlines()[1:]
+    assert [int(line.split()[0]) for line in lines] == ([] if first is None else list(range(first, 6)))
+
+
+@pytest.mark.parametrize("since", ["yesterday", "2h30", "25:00", "", "9999999999999d"])
+def test_a_since_that_is_no_time_is_refused(file: Path, since: str) -> None:
+    shown = binome("--file", file, "--since", since)
+    assert (shown.exit_code, shown.stdout) == (2, "")
+    assert "Say how long ago" in shown.stderr
+
+
+def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("no journal")
+    for path in (tmp_path / "none", tmp_path / "text"):
+        for arguments in (("--file", path), ("verify", "--file", path)):
+            answer = binome(*arguments)
+            verified = "verify" in arguments and path.exists()
+            assert answer.exit_code == (1 if verified else 2), arguments
+            assert str(path) in answer.stderr + answer.stdout
+
+
+def test_a_damaged_journal_is_shown_and_the_damage_named(file: Path) -> None:
+    change(file, "UPDATE entry SET origin = 'elsewhere' WHERE sequence = 2")
+    shown = binome("--file", file)
+    assert (shown.exit_code, len(shown.stdout.splitlines())) == (1, 6)
+    assert shown.stderr == "binome: entry 2 is altered; see binome journal verify\n"
+
+
+# -- verify
+
+
+def test_a_whole_journal_is_verified(file: Path, folder: Path) -> None:
+    answer = binome("verify", "--file", file, "--heads", folder)
+    assert answer.exit_code == 0
+    assert "whole from entry 1 to 5, generation 7" in answer.stdout
+    assert "2 signed heads agree; nobody has vouched for their keys (--key)." in answer.stdout
+    assert "No signed heads" in binome("--file", file, "verify").stdout, "the file may stand before the command too"
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("UPDATE entry SET at_ms = 1 WHERE sequence = 3", "edited: entry 3."),
+        ("DELETE FROM entry WHERE sequence = 3", "deleted: entry 3."),
+        ("UPDATE entry SET sequence = 9 WHERE sequence = 3", "reordered: entry 3."),
+        ("DELETE FROM entry WHERE sequence >= 3", "cut off: entry 3."),
+    ],
+)
+def test_the_first_bad_entry_is_named(file: Path, folder: Path, statement: str, said: str) -> None:
+    change(file, statement)
+    answer = binome("verify", "--file", file, "--heads", folder)
+    assert answer.exit_code == 1
+    assert answer.stdout.startswith(said)
+    as_json = binome("verify", "--file", file, "--heads", folder, "--json")
+    assert as_json.exit_code == 1
+    assert json.loads(as_json.stdout)["finding"]["sequence"] == 3
+    assert json.loads(as_json.stdout)["whole"]["sequence"] == 2
+
+
+def test_a_forked_journal_is_named(tmp_path: Path, folder: Path) -> None:
+    store = SqliteStore(tmp_path / "forked")
+    store.append(entries_of([*FACTS[:3], ("else", Happened()), FACTS[4]]))
+    store.close()
+    answer = binome("verify", "--file", tmp_path / "forked", "--heads", folder)
+    assert answer.exit_code == 1
+    assert answer.stdout.startswith(
+        "forked: entry 3.  gra-db signed another entry 5; they part somewhere from entry 3 to 5"
+    )
+
+
+def test_heads_are_believed_only_by_their_keys(file: Path, folder: Path, tmp_path: Path) -> None:
+    keys = {name: binome("key", "--file", tmp_path / f"{name}.key").stdout.strip() for name in ("gra-db", "par-watch")}
+    arguments = ("verify", "--file", file, "--heads", folder)
+    assert binome(*arguments, "--key", keys["gra-db"], "--key", keys["par-watch"]).exit_code == 0
+    one = binome(*arguments, "--key", keys["gra-db"])
+    assert one.exit_code == 1
+    assert "littoral-par-watch.head: this head is not believed: signed with another key" in one.stdout
+    path = folder / "littoral-gra-db.head"
+    path.write_text(path.read_text().replace('"sequence":5', '"sequence":4'))
+    forged = binome(*arguments)
+    assert forged.exit_code == 1
+    assert "its signature is not over what it says" in forged.stdout
+    path.write_text("no head")
+    assert binome(*arguments).exit_code == 2
+    assert binome("verify", "--file", file, "--heads", tmp_path / "none").exit_code == 2
+
+
+def test_a_key_is_made_where_there_is_none(tmp_path: Path) -> None:
+    first = binome("key", "--file", tmp_path / "key")
+    assert (first.exit_code, len(first.stdout)) == (0, 65)
+    assert binome("key", "--file", tmp_path / "key").stdout == first.stdout
+    assert binome("key", "--file", tmp_path / "no" / "key").exit_code == 3
+
+
+# -- following
+
+
+def test_it_is_followed_while_another_process_writes(file: Path) -> None:
+    command = [sys.executable, "-c", "from binome.cli.main import main; main()", "journal", "--file", str(file)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    with subprocess.Popen([*command, "--follow"], stdout=subprocess.PIPE, text=True, env=environment) as follower:
+        assert follower.stdout is not None
+        patience = threading.Timer(20, follower.kill)  # its output ends then, and the test fails
+        patience.start()
+        assert [follower.stdout.readline() for _ in range(6)] == SHOWN.splitlines(keepends=True)
+        store = SqliteStore(file)
+        store.append(seal([Draft("new", NIGHT_MS, "gra-db", Happened("now"))], store.head(), 8))
+        assert "what now" in follower.stdout.readline()
+        follower.send_signal(signal.SIGINT)
+        assert follower.wait(timeout=10) == 130
+        patience.cancel()
+        store.close()

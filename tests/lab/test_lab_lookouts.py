@@ -1,0 +1,128 @@
+"""Three lookouts on real etcd: one journal, one who decides, and a plan that outlives whoever began it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from binome.lab.guard import passing_lab
+from binome.lab.lab import Lab
+from binome.lab.process import Program
+from tests.lab.conftest import LITTORAL
+
+pytestmark = pytest.mark.lab
+BINOME = str(Path(sys.executable).with_name("binome"))
+
+
+class Lookouts:
+    """`binome run` on every lookout of the estate, each in its own server's network and files."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.names = lab.estate.lookout.on if lab.estate.lookout else ()
+        self.running = {name: self.start(name) for name in self.names}
+
+    def root(self, name: str) -> Path:
+        return self.lab.folder / "servers" / name
+
+    def start(self, name: str) -> subprocess.Popen[bytes]:
+        arguments = (BINOME, "run", str(LITTORAL), "--as", name, "--root", str(self.root(name)))
+        return self.lab.spawn(name, Program(arguments), f"{name}.binome.log")
+
+    def kill(self, name: str) -> None:
+        self.running.pop(name).kill()
+
+    def status(self, name: str) -> dict[str, Any]:
+        try:
+            with socket.socket(socket.AF_UNIX) as connection, connection.makefile("rwb") as lines:
+                connection.settimeout(2)
+                connection.connect(str(self.root(name) / "run" / "binome" / "binome.sock"))
+                lines.write(b'{"do": "status"}\n')
+                lines.flush()
+                said: dict[str, Any] = json.loads(lines.readline())
+                return said
+        except OSError:
+            return {"leads": None, "plans": [], "entries": 0}
+
+    def leader(self) -> str:
+        """The lookout that leads; waits until one does."""
+        self.lab.wait_for(lambda: [] if self._leading() else ["a leader"], "the lookouts", 20)
+        (leader,) = self._leading()
+        return leader
+
+    def _leading(self) -> list[str]:
+        return [name for name in self.running if self.status(name)["leads"] is not None]
+
+    def maintenance(self, via: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        door = str(self.root(via) / "run" / "binome" / "binome.sock")
+        return subprocess.run(
+            [BINOME, "maintenance", *arguments, "--socket", door],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    def journal(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        file = str(self.root(name) / "var" / "lib" / "binome" / "journal.sqlite")
+        return subprocess.run(
+            [BINOME, "journal", *arguments, "--file", file], capture_output=True, text=True, timeout=30, check=False
+        )
+
+    def held(self, subject: str) -> list[str]:
+        """The lookouts on which a subject's file lies."""
+        files = {name: self.root(name) / "var" / "lib" / "binome" / "maintenance" / subject for name in self.names}
+        return [name for name, file in files.items() if file.exists()]
+
+
+@pytest.fixture
+def lookouts() -> Iterator[Lookouts]:
+    with passing_lab(LITTORAL.read_bytes(), say=print) as lab:
+        yield Lookouts(lab)
+
+
+def test_maintenance_outlives_the_leader_that_began_it(lookouts: Lookouts) -> None:
+    first = lookouts.leader()
+    others = [name for name in lookouts.names if name != first]
+    asked = lookouts.maintenance(others[0], "on", "database", "--for", "12s", "--why", "new disks")
+    assert (asked.returncode, "database is in maintenance until" in asked.stdout) == (0, True), asked.stderr
+    lookouts.lab.wait_for(lambda: [] if lookouts.held("database") == [first] else ["hold"], "the first step", 10)
+    refused = lookouts.maintenance(others[1], "on", "databse", "--for", "12s", "--why", "new disks")
+    assert (refused.returncode, refused.stderr) == (1, "binome: refused: no such subject; nothing was done.\n")
+    twice = lookouts.maintenance(first, "on", "database", "--for", "12s", "--why", "again")
+    assert (twice.returncode, "maintenance is on already" in twice.stderr) == (1, True)
+
+    generation = lookouts.status(first)["leads"]
+    lookouts.kill(first)
+    second = lookouts.leader()
+    assert lookouts.status(second)["leads"] > generation
+    assert [plan["subject"] for plan in lookouts.status(second)["plans"]] == ["database"]
+    lookouts.lab.wait_for(lambda: [plan["plan"] for plan in lookouts.status(second)["plans"]], "its end", 20)
+
+    lookouts.running[first] = lookouts.start(first)
+    ends = {name: lookouts.status(second)["entries"] for name in lookouts.names}
+    lookouts.lab.wait_for(
+        lambda: [name for name, end in ends.items() if lookouts.status(name)["entries"] < end], "the mirrors", 20
+    )
+    kinds = [json.loads(line)["fact"]["kind"] for line in lookouts.journal(first, "--json").stdout.splitlines()]
+    assert kinds.count("plan-made") == 1
+    assert kinds.count("leadership-taken") == 2
+    assert [lookouts.journal(name, "verify").returncode for name in lookouts.names] == [0, 0, 0]
+
+
+def test_without_a_majority_of_etcd_nothing_is_promised(lookouts: Lookouts) -> None:
+    lookouts.leader()
+    lookouts.lab.burn("strasbourg")
+    lookouts.lab.burn("gravelines")
+    survivor = "par-watch"
+    lookouts.lab.wait_for(lambda: ["no leader"] if lookouts.status(survivor)["leads"] else [], "the belief to end", 20)
+    unknown = lookouts.maintenance(survivor, "on", "web", "--for", "1h", "--why", "nobody can agree")
+    assert (unknown.returncode, "unknown whether it was done" in unknown.stderr) == (4, True)
+    assert lookouts.journal(survivor, "verify").returncode == 0
