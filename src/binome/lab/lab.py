@@ -408,7 +408,7 @@ class Lab:
         total = len(self.estate.services[service].on)
         if len(living) <= total // 2:
             raise LabError(
-                f"{service} has lost its quorum: {len(living)} of {total} members live, and {server} can enter only "
+                f"{service} has lost its quorum: {len(living)} of {total} members work, and {server} can enter only "
                 f"by the word of more than half.  Rebuild another site first, or begin anew: binome lab down"
             )
         helper = living[0]
