@@ -17,14 +17,14 @@ from binome.journal.etcd import EtcdClient
 from binome.journal.etcd_gateway import Timing
 from binome.journal.etcd_watch import Watch
 from binome.lab.loopback import LoopbackEtcd
-from binome.ports import CompactedError, EtcdError
+from binome.ports import CompactedError, EtcdError, EtcdUnknownError
 from tests.journal import certificates
 from tests.journal.etcd_harness import real_etcd
 from tests.journal.etcd_suite import CASES, Case, eventually, put, until, watching
 
 pytestmark = pytest.mark.lab
 
-_QUOTA_BYTES = 24 << 20
+_QUOTA_BYTES = 32 << 20
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,38 @@ def test_suite(case: Case, members: LoopbackEtcd) -> None:
         async with real_etcd(members) as harness:
             assert case.needs <= harness.offers
             await case(harness)
+
+    asyncio.run(run())
+
+
+def test_who_has_no_leader_says_so_at_once(members: LoopbackEtcd) -> None:
+    """Else a member would hold on to what it is asked until there is one, for seconds, and nobody would know."""
+
+    async def run() -> None:
+        async with real_etcd(members) as harness:
+            etcd = harness.client()
+            for member in (1, 2):
+                await harness.kill(member)
+            refused = ""
+            end_s = time.monotonic() + 10
+            while "no leader" not in refused:
+                assert time.monotonic() < end_s, f"it says so: {refused}"
+                begin_s = time.monotonic()
+                try:
+                    await put(etcd, "/leaderless", b"")
+                except (EtcdError, EtcdUnknownError) as error:
+                    refused = str(error)
+            assert time.monotonic() - begin_s < 0.4
+            for member in (1, 2):
+                await harness.restart(member)
+
+    asyncio.run(run())
+
+
+def test_a_password_that_nobody_asks_for_does_no_harm(members: LoopbackEtcd) -> None:
+    async def run() -> None:
+        async with EtcdClient(members.urls, user="binome", password="ours") as etcd:
+            await put(etcd, "/open", b"")
 
     asyncio.run(run())
 

@@ -46,9 +46,9 @@ class Timing(NamedTuple):
     """How long we wait. The defaults fit heartbeats of 50 ms and elections of 500 ms."""
 
     patience_s: float = 0.5
-    """For a connection, and for the answer to a harmless question while there are others to ask."""
+    """For a connection, and for the answer to what may be asked twice while there are others to ask."""
     answer_s: float = 3.0
-    """For the answer to a change; for a harmless question in all."""
+    """For the answer to a change; to what may be asked twice, in all."""
     fresh_s: float = 1.0
     """An endpoint that was heard from this long ago is believed to live."""
     avoid_s: float = 10.0
@@ -126,7 +126,7 @@ class Gateway:
         endpoints = self.in_order()
         for endpoint in endpoints:
             rest_s = max(until_s - now_s(), self.timing.patience_s)
-            patient = effect is not Effect.NONE or endpoint is endpoints[-1]
+            patient = effect is Effect.ONCE or endpoint is endpoints[-1]
             try:
                 if effect is Effect.ONCE:
                     await self._hear(endpoint)
