@@ -35,14 +35,14 @@ MUTANTS = [
         OrderedJournal._put,
         'Compare(f"{self._root}leader", "mod_revision", reign.key_revision),',
         "",
-        250,
+        150,
     ),
     Mutant(
         "append without comparing leader and head",
         OrderedJournal._put,
         "self._etcd.transact(compares, actions)",
         "self._etcd.transact((), actions)",
-        100,
+        250,
     ),
     Mutant(
         "acknowledge before durable",
@@ -52,11 +52,11 @@ MUTANTS = [
         5,
     ),
     Mutant(
-        "a person's request acknowledged before durable",
+        "a person's request acknowledged without an answer",
         OrderedJournal.submit,
-        'await self._etcd.transact((), [Put(f"{self._root}request/{draft.id}", value)])',
-        'asyncio.ensure_future(self._etcd.transact((), [Put(f"{self._root}request/{draft.id}", value)]))',
-        50,
+        "raise AppendUnknownError(str(error)) from None",
+        "return",
+        100,
     ),
     Mutant(
         "mirrored before agreed",
@@ -70,14 +70,14 @@ MUTANTS = [
         Accepted.with_command,
         "if command.generation < self.generation:",
         "if False:",
-        250,
+        120,
     ),
     Mutant(
         "an overtaken step accepted",
         Accepted.with_command,
         "if position < self.positions.get(command.plan, position):",
         "if False:",
-        250,
+        60,
     ),
     Mutant(
         "a step executed before its plan is durable",
@@ -111,21 +111,21 @@ MUTANTS = [
         "            await self._fold()\n"
         "            self.state.ready.clear(), self.state.waiting.clear()\n"
         "            while True:",
-        150,
+        20,
     ),
     Mutant(
         "the lease believed after a pause",
         OrderedJournal._believed,
         "return self._clock.monotonic_s() < reign.believed_until_s",
         "return True",
-        100,
+        60,
     ),
     Mutant(
         "a watch that skips a revision",
         OrderedJournal._follow_etcd,
         "revision + 1",
         "revision + 2",
-        250,
+        60,
     ),
     Mutant(
         "the generation not raised",
@@ -139,14 +139,14 @@ MUTANTS = [
         OrderedJournal.append,
         "if not self._store.has(draft.id)",
         "if True",
-        50,
+        20,
     ),
     Mutant(
         "requests removed that were not recorded",
         OrderedJournal.append,
         "answered = [draft.id for draft in drafts if draft.id in self._requests]",
         "answered = list(self._requests)",
-        250,
+        20,
     ),
     # Mistakes that were there, until the simulation showed them.
     Mutant(
@@ -154,21 +154,21 @@ MUTANTS = [
         Loop._carry_out,
         "if self.journal.generation != command.generation:",
         "if False:",
-        100,
+        60,
     ),
     Mutant(
         "a newer generation in the mirror ends the journal",
         OrderedJournal.append,
         "if self._store.head().generation > reign.generation:",
         "if False:",
-        250,
+        300,
     ),
     Mutant(
         "the generation announced only once",
         OrderedJournal._campaign,
         "            await self._announce(reign)\n",
         "",
-        250,
+        200,
     ),
 ]
 

@@ -1,0 +1,19 @@
+"""The nights that several tests look at: lived through once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from binome.sim.episode import Episode, play
+from tests.sim.mutants import MUTANTS
+
+NIGHTS = max(mutant.within for mutant in MUTANTS)
+TWICE = 60
+
+
+@pytest.fixture(scope="session")
+def nights() -> Sequence[Episode]:
+    """The nights of the seeds from 1 on, of the code as it is; the first of them lived through twice."""
+    return [play(str(seed), twice=seed <= TWICE) for seed in range(1, NIGHTS + 1)]

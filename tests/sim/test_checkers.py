@@ -1,0 +1,153 @@
+"""Every checker finds what it is for, in a history written by hand, and nothing in one that is good."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from binome.core.entry import EMPTY, Draft, Entry, Head, seal
+from binome.core.maintenance import MaintenanceAsked
+from binome.core.plan import Command, PlanMade, Step, StepEnded
+from binome.sim.checkers import INVARIANTS
+from binome.sim.history import (
+    Acknowledged,
+    Agreed,
+    Appended,
+    Arrived,
+    Asked,
+    Begun,
+    Claimed,
+    Died,
+    Ended,
+    Event,
+    Leads,
+    Mirrored,
+    Restarted,
+    TookEffect,
+)
+
+ASKED = Draft("asked/r", 1, "person", MaintenanceAsked("r", "server", 9, "disks", "r"))
+HOLD, RELEASE = Step("maintenance.hold", undo="maintenance.release"), Step("maintenance.release")
+PLAN = Draft("plan", 2, "maintenance", PlanMade("maintenance/r", "maintenance", "server", 2, (HOLD, RELEASE)))
+
+
+def ended(step: int) -> Draft:
+    return Draft(f"ended/{step}", 3, "a", StepEnded("maintenance/r", step, False, "done"))
+
+
+def command(step: int, generation: int = 1, plan: str = "maintenance/r") -> Command:
+    verb = (HOLD, RELEASE)[step].verb
+    return Command(f"{plan}/{step}", plan, step, False, verb, "", "server", {}, generation)
+
+
+def entries(*drafts: Draft, head: Head = EMPTY, generation: int = 1) -> tuple[Entry, ...]:
+    return tuple(seal(drafts, head, generation))
+
+
+FIRST = entries(ASKED, PLAN)
+SECOND = entries(ended(0), head=FIRST[-1].head)
+THIRD = entries(ended(1), head=SECOND[-1].head)
+CHAIN = FIRST + SECOND + THIRD
+
+
+def step(number: int) -> list[Event]:
+    return [Begun("a", command(number)), Arrived("server", command(number)), TookEffect("server", command(number))]
+
+
+GOOD: list[Event] = [
+    Asked(ASKED),
+    Acknowledged(ASKED.id),
+    Leads("a"),
+    Claimed("a", 1),
+    Agreed("a", FIRST),
+    Appended("a", (ASKED.id, PLAN.id)),
+    Mirrored("a", FIRST),
+    *step(0),
+    Agreed("a", SECOND),
+    *step(1),
+    Agreed("a", THIRD),
+    Restarted("a", 2),
+    Ended("", {"a": CHAIN, "b": FIRST}, {}),
+]
+
+
+def without(*left_out: Event) -> list[Event]:
+    return [event for event in GOOD if event not in left_out]
+
+
+def before_the_end(*events: Event) -> list[Event]:
+    return [*GOOD[:-1], *events, GOOD[-1]]
+
+
+OTHER = entries(Draft("other", 1, "x", ended(0).fact), head=SECOND[-1].head)
+
+BAD: dict[str, tuple[str, list[Event]]] = {
+    "another entry": ("I13 chain", before_the_end(Agreed("a", OTHER))),
+    "a gap": ("I13 chain", without(Agreed("a", SECOND))),
+    "an id twice": ("I13 chain", before_the_end(Agreed("a", entries(ended(1), head=CHAIN[-1].head)))),
+    "mirrored, not agreed": ("I13 mirrors", before_the_end(Mirrored("a", entries(PLAN, head=CHAIN[-1].head)))),
+    "a mirror shrank": ("I13 mirrors", before_the_end(Restarted("a", 1))),
+    "a mirror of another chain": ("I13 mirrors", [*GOOD[:-1], Ended("", {"a": SECOND}, {})]),
+    "told too early": ("I13 acknowledged", before_the_end(Appended("a", ("never",)))),
+    "lost": (
+        "I13 acknowledged",
+        before_the_end(Asked(PLAN), Acknowledged("lost"), Asked(msgspec.structs.replace(ASKED, id="lost"))),
+    ),
+    "altered": (
+        "I13 acknowledged",
+        before_the_end(Asked(msgspec.structs.replace(ASKED, fact=MaintenanceAsked("r", "server", 10, "", "")))),
+    ),
+    "who does not lead appends": ("one decider", [Leads("b"), *GOOD[4:]]),
+    "two of one generation": ("one decider", before_the_end(Claimed("b", 1))),
+    "begun too late": ("one decider", before_the_end(Claimed("b", 2), Begun("a", command(1)))),
+    "appended too late": (
+        "one decider",
+        before_the_end(Claimed("b", 2), Agreed("a", entries(PLAN, head=CHAIN[-1].head))),
+    ),
+    "begun before planned": ("write ahead", [Begun("a", command(0)), *GOOD]),
+    "done before planned": ("write ahead", [TookEffect("server", command(0)), *GOOD]),
+    "an old generation": (
+        "I6 refusal",
+        before_the_end(
+            Arrived("server", command(1, generation=2)),
+            Arrived("server", command(0, generation=1, plan="p")),
+            TookEffect("server", command(0, generation=1, plan="p")),
+        ),
+    ),
+    "an overtaken step": (
+        "I6 refusal",
+        before_the_end(
+            Arrived("server", command(1, generation=2)),
+            Arrived("server", command(0, generation=2)),
+            TookEffect("server", command(0, generation=2)),
+        ),
+    ),
+    "told to be done": ("I3 unknown", without(TookEffect("server", command(1)))),
+    "two plans on one subject": (
+        "one plan a subject",
+        before_the_end(TookEffect("server", command(0, plan="p")), TookEffect("server", command(0, plan="q"))),
+    ),
+    "a plan that never ends": ("I14 plans", without(Agreed("a", THIRD))),
+    "held for ever": ("I14 plans", [*GOOD[:-1], Ended("", {}, {"server": "maintenance/r"})]),
+    "does not converge": ("I16 convergence", [*GOOD[:-1], Ended("nobody leads", {}, {})]),
+    "died": ("survival", before_the_end(Died("a", "ValueError"))),
+}
+
+
+def violated(events: list[Event]) -> set[str]:
+    timed = [(float(number), event) for number, event in enumerate(events)]
+    return {name for name, checker in INVARIANTS.items() if next(checker(timed), None) is not None}
+
+
+def test_a_good_history_violates_nothing() -> None:
+    assert violated(GOOD) == set()
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_history_violates_what_it_should(case: str) -> None:
+    invariant, events = BAD[case]
+    assert invariant in violated(events)
+
+
+def test_every_checker_has_a_case() -> None:
+    assert {invariant for invariant, _ in BAD.values()} == set(INVARIANTS)

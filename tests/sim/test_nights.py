@@ -1,0 +1,115 @@
+"""Nights pass without a violation; the same seed is the same night; a schedule shrinks to what matters."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+
+from binome.sim.__main__ import main
+from binome.sim.episode import Episode, minimal, play, shrink
+from binome.sim.faults import BEGIN_S, END_S, KINDS, Fault, schedule
+from binome.sim.world import Shape
+from tests.sim.mutants import MUTANTS, applied
+
+SHRUNK = next(mutant for mutant in MUTANTS if mutant.what == "begun after the belief has ended")
+
+
+def test_nights_pass_without_a_violation(nights: Sequence[Episode]) -> None:
+    broken = [f"seed {night.seed}: {violation}" for night in nights for violation in night.violations]
+    assert broken == []
+
+
+def test_the_nights_are_bad_enough(nights: Sequence[Episode]) -> None:
+    seen: Counter[str] = Counter()
+    for night in nights:
+        seen.update(night.seen)
+    rare = [name for name in KINDS if seen[f"fault: {name}"] < 5]
+    assert rare == []
+    for situation in (
+        "an append ended with AppendUnknownError",
+        "an append ended with NotLeaderError",
+        "an append ended with StoreError",
+        "an agent's answer did not come",
+        "etcd rebuilt from nothing",
+        "refused: a newer generation has spoken here",
+        "refused: a later command of its plan was accepted here",
+        "plan open at 0, unknown",
+        "plan undoing at 0, done ► undone",
+        "killed before the sync",
+    ):
+        assert seen[situation] > 0, situation
+
+
+def test_another_process_lives_through_the_same_night(nights: Sequence[Episode]) -> None:
+    """Nothing depends on addresses or on the hashes of strings, which another process has other ones of."""
+    program = "import sys; from binome.sim.episode import play; print(play(sys.argv[1], twice=False).digest)"
+    for seed in ("3", "5"):
+        told = subprocess.run(
+            [sys.executable, "-c", program, seed],
+            env={**os.environ, "PYTHONHASHSEED": "4711", "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert told.stdout.strip() == next(night.digest for night in nights if night.seed == seed)
+
+
+def test_other_seeds_are_other_nights(nights: Sequence[Episode]) -> None:
+    assert len({night.digest for night in nights}) == len(nights)
+
+
+def test_a_fault_left_out_leaves_the_others_as_they_are() -> None:
+    whole = schedule("7", Shape("7").targets)
+    assert whole == sorted(whole)
+    assert all(fault.at_s >= BEGIN_S and fault.at_s + fault.for_s <= END_S + 10 for fault in whole)
+    episode = play("7", [*whole[:3], *whole[4:]])
+    assert episode.faults == (*whole[:3], *whole[4:])
+    assert episode.violations == ()
+
+
+def test_minimal_finds_the_pair_that_matters() -> None:
+    faults = [Fault(float(n), "crash", "lookout-a", 1.0) for n in range(40)]
+    tried = 0
+
+    def breaks(candidate: Sequence[Fault]) -> bool:
+        nonlocal tried
+        tried += 1
+        return {7.0, 31.0} <= {fault.at_s for fault in candidate}
+
+    assert [fault.at_s for fault in minimal(faults, breaks)] == [7.0, 31.0]
+    assert tried < 100
+
+
+def test_a_schedule_shrinks_and_still_breaks() -> None:
+    with applied(SHRUNK):
+        for seed in range(1, SHRUNK.within + 1):
+            episode = play(str(seed), twice=False)
+            if episode.violations:
+                break
+        invariant = episode.violations[0].invariant
+        least = shrink(episode.seed, episode.faults, invariant)
+        again = play(episode.seed, least)
+    assert len(least) < len(episode.faults) / 2
+    assert invariant in {violation.invariant for violation in again.violations}
+    assert play(episode.seed, least).violations == (), "without the mistake the same schedule does no harm"
+
+
+def test_the_command_ends_with_its_count(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--episodes", "2", "--seed", "11"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "episodes 2 violations 0"
+
+
+def test_the_command_tells_how_to_see_a_failure_again(capsys: pytest.CaptureFixture[str]) -> None:
+    with applied(next(mutant for mutant in MUTANTS if mutant.what == "acknowledge before durable")):
+        assert main(["--episodes", "1", "--seed", "11"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "  again: make sim SEED=11 EPISODES=1" in lines
+    assert lines[-1].startswith("episodes 1 violations ")
+    told = next(line for line in lines if line.startswith("  the schedule: "))
+    msgspec.json.decode(told.removeprefix("  the schedule: "), type=list[Fault])
