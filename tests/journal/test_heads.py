@@ -39,6 +39,13 @@ def test_a_key_is_made_once_and_nobody_else_may_read_it(tmp_path: Path) -> None:
         heads.key_at(path)
 
 
+def test_of_two_who_make_a_key_at_once_one_makes_it(tmp_path: Path) -> None:
+    heads._make_key(tmp_path / "head.key")
+    first = (tmp_path / "head.key").read_bytes()
+    heads._make_key(tmp_path / "head.key")
+    assert (tmp_path / "head.key").read_bytes() == first
+
+
 def test_what_is_no_key_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "head.key"
     path.write_text("no key")
@@ -116,6 +123,17 @@ servers: {a-1: {site: a}, b-1: {site: b}, c-1: {site: c}, c-2: {site: c}}
     assert keepers(estate, "a-1", 1) == ("c-1",)
     assert keepers(estate, "a-1") == ("c-1", "b-1")
     assert keepers(estate, "c-2", 1) == ("a-1",)
+
+
+def test_of_equal_servers_those_that_watch_keep_copies() -> None:
+    estate = load_estate(b"""
+sites: {a: {}, b: {}}
+domains: {rack: {kind: rack, in: b}}
+servers: {a-1: {site: a, in: [rack]}, b-1: {site: b, in: [rack]}, b-2: {site: b}, b-3: {site: b}}
+lookout: {on: [a-1, b-1, b-3]}
+""")
+    assert domains_of(estate, "a-1") == {"a", "b", "rack"}
+    assert keepers(estate, "a-1", 1) == ("b-3",)
 
 
 def test_a_small_estate_has_fewer_copies() -> None:
