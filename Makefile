@@ -40,7 +40,7 @@ unit: .venv/ready
 lab-test: root .venv/ready engines
 	@$(python) -m pytest -q -m lab
 
-bench: .venv/ready
+bench: .venv/ready engines
 	@bench/run
 
 lock: .venv/ready

@@ -9,8 +9,10 @@ from binome.core.plan import Command
 from binome.drivers.host.maintenance import MaintenanceFiles
 
 
-def ordered(folder: Path, verb: str, generation: int) -> str:
-    command = Command("p/0", "p", 0, False, f"maintenance.{verb}", "", "database", {"why": "disks"}, generation)
+def ordered(folder: Path, verb: str, generation: int, step: int = 0) -> str:
+    command = Command(
+        f"p/{step}", "p", step, False, f"maintenance.{verb}", "", "database", {"why": "disks"}, generation
+    )
     return asyncio.run(MaintenanceFiles(folder).carry_out(command)).result
 
 
@@ -27,6 +29,12 @@ def test_an_older_generation_is_refused_also_after_a_restart(tmp_path: Path) -> 
     assert ordered(tmp_path, "release", 6) == "failed"
     assert (tmp_path / "maintenance" / "database").exists()
     assert ordered(tmp_path, "release", 7) == "done"
+
+
+def test_a_step_that_was_overtaken_is_refused(tmp_path: Path) -> None:
+    assert ordered(tmp_path, "release", 7, step=1) == "done"
+    assert ordered(tmp_path, "hold", 7, step=0) == "failed"
+    assert not (tmp_path / "maintenance" / "database").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_an_unknown_outcome(tmp_path: Path) -> None:

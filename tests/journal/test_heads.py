@@ -35,6 +35,13 @@ def test_a_key_is_made_once_and_nobody_else_may_read_it(tmp_path: Path) -> None:
         heads.key_at(path)
 
 
+def test_of_two_who_make_a_key_at_once_one_makes_it(tmp_path: Path) -> None:
+    heads._make_key(tmp_path / "head.key")
+    first = (tmp_path / "head.key").read_bytes()
+    heads._make_key(tmp_path / "head.key")
+    assert (tmp_path / "head.key").read_bytes() == first
+
+
 def test_what_is_no_key_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "head.key"
     path.write_text("no key")
@@ -87,6 +94,3 @@ def test_what_is_no_head_is_refused(tmp_path: Path) -> None:
         (tmp_path / "x.head").write_bytes(content)
         with pytest.raises(HeadError, match=r"x\.head: this is no signed head"):
             heads.load_all([tmp_path])
-
-
-# -- who keeps copies

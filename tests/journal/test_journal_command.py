@@ -10,12 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from msgspec import json as wire
 from typer.testing import CliRunner, Result
 
+from binome.cli.journal import _moment_ms
 from binome.cli.journal_text import words
 from binome.cli.main import app
 from binome.core import maintenance, plan
@@ -118,8 +120,16 @@ def test_only_some_kinds(file: Path) -> None:
     [("2025-10-09 10:55", 3), ("2025-10-09", 1), ("2025-10-09T08:56:00+00:00", 4), ("36500d", 1), ("1s", None)],
 )
 def test_since(file: Path, since: str, first: int | None) -> None:
-    lines = binome("--file", file, "--since", since).stdout.splitlines()[1:]
+    shown = binome("--file", file, "--since", since)
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    lines = shown.stdout.splitlines()[1:]
     assert [int(line.split()[0]) for line in lines] == ([] if first is None else list(range(first, 6)))
+
+
+def test_a_time_of_day_is_the_last_one_that_was() -> None:
+    now = datetime.fromisoformat("2025-10-09 01:30").astimezone()
+    moments = {since: datetime.fromtimestamp(_moment_ms(since, now) / 1000) for since in ("00:45", "23:10:05", "2h")}
+    assert [f"{moment:%d %H:%M:%S}" for moment in moments.values()] == ["09 00:45:00", "08 23:10:05", "08 23:30:00"]
 
 
 @pytest.mark.parametrize("since", ["yesterday", "2h30", "25:00", "", "9999999999999d"])

@@ -220,7 +220,7 @@ def test_the_disk_fails_at_every_single_call(folder: Path, error: type[apsw.Erro
     while True:
         call += 1
         machine = Machine(folder)
-        store = SqliteStore(machine.path, vfs=machine.vfs, checkpoint_pages=4)
+        store = SqliteStore(machine.path, vfs=machine.vfs, checkpoint_pages=1)
         store.append(truth[:6])
         calls = failing(machine, call, error, for_ever=for_ever)
         try:
@@ -296,6 +296,14 @@ def test_a_read_only_file_is_refused_and_can_be_read(folder: Path) -> None:
     reader = SqliteReader(machine.path, vfs=machine.vfs)
     assert said(reader.read(0)) == said(chain(3))
     reader.close()
+
+
+def test_numbers_that_do_not_fit_are_refused(folder: Path) -> None:
+    with SqliteStoreOpen(folder) as store:
+        with pytest.raises(ValueError, match="64 bits"):
+            store.append(seal([Draft("a", 2**63, "x", Happened())], EMPTY, 1))
+        store.append(chain(2))
+        expect(store, chain(2))
 
 
 # -- damage

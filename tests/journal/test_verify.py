@@ -164,6 +164,13 @@ def test_nothing_that_differs_passes_as_whole(kinds: list[int], chance: random.R
     assert (verify(entries, [witness(truth[-1])]).finding is None) == same
 
 
+def test_of_the_heads_past_the_end_the_newest_is_named() -> None:
+    entries = chain(COUNT)
+    finding = verify(entries[:5], [witness(entries[9]), witness(entries[19], "gra-db"), witness(entries[14])]).finding
+    assert finding is not None
+    assert finding.detail == "gra-db signed entry 20, past the end"
+
+
 # -- files
 
 
@@ -195,6 +202,28 @@ def test_a_file_that_somebody_was_at(tmp_path: Path, statement: str, fault: Faul
     finding = inspect(path, [witness(entries[-1])]).finding
     assert finding is not None
     assert (finding.fault, finding.sequence) == (fault, sequence)
+
+
+def test_a_file_that_can_be_read_in_part_is_whole_up_to_there(tmp_path: Path) -> None:
+    entries = chain(200)
+    content = bytearray(stored(tmp_path / "journal.sqlite", entries).read_bytes())
+    page = content.index(bytes(entries[120].fact)) // 4096 * 4096
+    content[page : page + 8] = bytes(8)
+    (tmp_path / "damaged").write_bytes(content)
+    verdict = inspect(tmp_path / "damaged", [witness(entries[-1])])
+    assert verdict.finding is not None
+    assert (verdict.finding.fault, verdict.finding.sequence) == (Fault.DAMAGED, verdict.head.sequence + 1)
+    assert 60 < verdict.head.sequence <= 120
+
+
+def test_an_index_that_is_not_in_order_is_named(tmp_path: Path) -> None:
+    entries = chain(COUNT)
+    content = stored(tmp_path / "journal.sqlite", entries).read_bytes()
+    (tmp_path / "damaged").write_bytes(content[:8192] + content[8192:12288].replace(b"a/30", b"b/30") + content[12288:])
+    verdict = inspect(tmp_path / "damaged", [witness(entries[-1])])
+    assert verdict.head == entries[-1].head
+    assert verdict.finding is not None
+    assert verdict.finding.fault is Fault.DAMAGED
 
 
 def test_a_file_is_verified_while_it_is_written(tmp_path: Path) -> None:

@@ -173,7 +173,6 @@ def _write(path: Path, content: bytes, *, mode: int, once: bool = False) -> None
     try:
         file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
         with os.fdopen(file, "wb") as stream:
-            os.fchmod(file, mode)
             stream.write(content)
             stream.flush()
             os.fsync(file)

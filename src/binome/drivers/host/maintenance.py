@@ -1,9 +1,9 @@
 """Maintenance as this server shows it: a file for each subject that is held, for people and their scripts to see.
 
     maintenance/SUBJECT     who holds it, and why
-    generation              the newest generation that has ordered anything here
+    accepted                the newest generation that ordered anything here, and how far each plan has come
 
-An order of an older generation than that file's is refused: it comes from a leader that was replaced.
+What is accepted is durable before it is carried out (core/acceptance.py says what is refused).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from binome.core.acceptance import Accepted, Refused
 from binome.core.plan import Command, Outcome
 
 
@@ -25,8 +26,9 @@ class MaintenanceFiles:
     async def carry_out(self, command: Command) -> Outcome:
         """Makes or removes the subject's file; again without harm."""
         try:
-            if not self._is_current(command.generation):
-                return Outcome("failed", f"generation {command.generation} has been replaced")
+            reason = self._refused(command)
+            if reason is not None:
+                return Outcome("failed", reason)
             held = self._folder / "maintenance" / command.subject
             if command.verb == "maintenance.hold":
                 _write(held, msgspec.json.encode(command.arguments))
@@ -38,12 +40,15 @@ class MaintenanceFiles:
             return Outcome("unknown", f"{error.filename}: {error.strerror}")
         return Outcome("done")
 
-    def _is_current(self, generation: int) -> bool:
-        path = self._folder / "generation"
-        newest = int(path.read_text()) if path.exists() else 0
-        if generation > newest:
-            _write(path, str(generation).encode())
-        return generation >= newest
+    def _refused(self, command: Command) -> str | None:
+        path = self._folder / "accepted"
+        before = msgspec.json.decode(path.read_bytes(), type=Accepted) if path.exists() else Accepted()
+        after = before.with_command(command)
+        if isinstance(after, Refused):
+            return after.value
+        if after != before:
+            _write(path, msgspec.json.encode(after))
+        return None
 
 
 def _write(path: Path, content: bytes) -> None:
