@@ -121,7 +121,7 @@ class Cluster:
             self._advance(self._term, len(self._queue))
             self._run_leases(leader)
             for member in self.members:
-                if self._talks(leader, member):
+                if member is leader or self._talks(leader, member):
                     self._apply(member, self.state.revision, self.epoch)
         elif self.loop.now_s - self._unwell_since_s > self._patience_s:
             self._elect([member for member in self.members if self._reaches(member)])
@@ -348,7 +348,7 @@ class Cluster:
         self._term += 1
         self._queue.clear()
         self._deadlines.clear()
-        self.state = EtcdState(self.state.quota_bytes)
+        self.state = EtcdState(self.state.quota_bytes, self.epoch)
         for member in self.members:
             member.applied = 1
             self.break_streams(member)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from binome.ports import Change, Committed, CompactedError, Compare, Delete, EtcdError, KeyValue, Put, Range
 
@@ -28,9 +29,10 @@ class Version:
 
 @dataclass(slots=True)
 class EtcdState:
-    """The replicated state. `history` is every change still known, by revision."""
+    """The replicated state. `history` is every change still known; `epoch` tells one cluster's data from the next's."""
 
     quota_bytes: int = 1 << 40
+    epoch: int = 0
     revision: int = 1
     compacted: int = 0
     alarmed: bool = False
@@ -134,7 +136,8 @@ class EtcdState:
         if self.alarmed:
             raise EtcdError("etcdserver: mvcc: database space exceeded", "ResourceExhausted")
         self._leases_granted += 1
-        lease = 7_000_000 + self._leases_granted
+        # Etcd draws them at random: one of a cluster that was is none in the cluster that is.
+        lease = int.from_bytes(sha256(f"{self.epoch}/{self._leases_granted}".encode()).digest()[:7], "big")
         self.leases[lease] = ttl_s
         return lease
 
