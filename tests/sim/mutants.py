@@ -33,7 +33,7 @@ MUTANTS = [
     Mutant(
         "append without comparing the leader",
         OrderedJournal._put,
-        'Compare(f"{self._root}leader", "mod_revision", reign.key_revision),',
+        "self._still_ours(reign),",
         "",
         150,
     ),

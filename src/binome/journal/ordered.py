@@ -96,11 +96,10 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class _Reign(msgspec.Struct):
-    """That we lead: by which key, in which generation, and how long we may believe it."""
+    """That we lead: in which generation, by which lease, and how long we may believe it."""
 
     generation: int
     lease: int
-    key_revision: int
     believed_until_s: float
 
 
@@ -226,7 +225,7 @@ class OrderedJournal:
 
     async def _put(self, reign: _Reign, entries: list[Entry], answered: Sequence[str]) -> None:
         compares = [
-            Compare(f"{self._root}leader", "mod_revision", reign.key_revision),
+            self._still_ours(reign),
             Compare(f"{self._root}head", "mod_revision", self._head_revision),
         ]
         actions: list[Put | Delete] = [Delete(f"{self._root}request/{request}") for request in answered]
@@ -353,6 +352,13 @@ class OrderedJournal:
     def _is_majority(self, count: int) -> bool:
         return count > len(self._members) // 2
 
+    def _still_ours(self, reign: _Reign) -> Compare:
+        """That the leader's key is the one that we put: by its value, because a generation is given once.
+
+        Its revision would not tell: an etcd that was rebuilt counts anew, and may give it to another leader's key.
+        """
+        return Compare(f"{self._root}leader", "value", msgspec.json.encode(Leader(self.name, reign.generation)))
+
     def _believed(self, reign: _Reign) -> bool:
         return self._clock.monotonic_s() < reign.believed_until_s
 
@@ -418,7 +424,7 @@ class OrderedJournal:
             return False
         if founding:
             self._head, self._head_revision = head, committed.revision
-        self._reign = _Reign(generation, lease, committed.revision, asked_s + BELIEF_S)
+        self._reign = _Reign(generation, lease, asked_s + BELIEF_S)
         self._in_doubt = False
         await self._announce(self._reign)
         return True
@@ -461,8 +467,9 @@ class OrderedJournal:
         old = [first for first, last in sorted(self._batches.items()) if last <= mirrored][:TRIMMED_AT_ONCE]
         if not old:
             return
-        mine = Compare(f"{self._root}leader", "mod_revision", reign.key_revision)
-        committed = await self._etcd.transact([mine], [Delete(f"{self._root}batch/{first:020d}") for first in old])
+        committed = await self._etcd.transact(
+            [self._still_ours(reign)], [Delete(f"{self._root}batch/{first:020d}") for first in old]
+        )
         if committed.succeeded and self._trimmed_at:
             await self._etcd.compact(self._trimmed_at)
         self._trimmed_at = committed.revision
