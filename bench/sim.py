@@ -1,6 +1,6 @@
 """How many nights a CPU minute simulates, how many hours of virtual time that is, and what the faults cost.
 
-The reference is the same night without faults and without people's wishes: lookouts and etcd keeping each other company.
+The reference is the same night without faults and people: lookouts and etcd keep each other company.
 """
 
 from __future__ import annotations
