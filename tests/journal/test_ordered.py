@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from binome.core.entry import Draft
 from binome.core.maintenance import MaintenanceAsked, MaintenanceEndAsked
-from binome.journal import heads
+from binome.journal import heads, ordered
 from binome.journal.exchange import HeadExchange
 from binome.journal.ordered import OrderedJournal
 from binome.journal.sqlite import SqliteStore
@@ -196,6 +196,33 @@ def test_a_mirror_that_was_away_past_a_compaction_catches_up(members: LoopbackEt
         lookouts.start(away)
         await lookouts.mirrored(lookouts.stores[leader].head().sequence)
         assert lookouts.ids(away) == ["one", "two"]
+
+    night(test, members, tmp_path)
+
+
+def test_what_every_mirror_has_is_trimmed_from_etcd(
+    members: LoopbackEtcd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ordered, "TRIM_EVERY_S", 0.2)
+    monkeypatch.setattr(ordered, "MARK_EVERY_S", 0.1)
+
+    async def test(lookouts: Lookouts) -> None:
+        client = lookouts.etcd.client()
+        batches = f"/binome/{lookouts.estate}/batch/"
+        leader = await lookouts.leader()
+        away = next(name for name in NAMES if name != leader)
+        await lookouts.stop(away)
+        for number in range(3):
+            await lookouts.append(leader, f"kept-{number}")
+        for _ in range(10):
+            await asyncio.sleep(0.1)
+            assert len((await client.range(batches, prefix=True)).keys) >= 3, "one mirror does not have them yet"
+        lookouts.start(away)
+        while (await client.range(batches, prefix=True)).keys:
+            await asyncio.sleep(0.05)
+        await lookouts.append(leader, "after")
+        await lookouts.mirrored(lookouts.stores[leader].head().sequence)
+        assert lookouts.ids(away) == ["kept-0", "kept-1", "kept-2", "after"]
 
     night(test, members, tmp_path)
 

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from binome.cli.main import app
 from binome.lab import cgroup
-from binome.lab.lab import FOLDER
+from binome.lab.state import FOLDER
 from tests.lab.conftest import LITTORAL
 
 pytestmark = pytest.mark.lab

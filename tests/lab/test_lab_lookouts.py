@@ -60,10 +60,10 @@ class Lookouts:
     def _leading(self) -> list[str]:
         return [name for name in self.running if self.status(name)["leads"] is not None]
 
-    def maintenance(self, via: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def command(self, via: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         door = str(self.root(via) / "run" / "binome" / "binome.sock")
         return subprocess.run(
-            [BINOME, "maintenance", *arguments, "--socket", door],
+            [BINOME, *arguments, "--socket", door],
             capture_output=True,
             text=True,
             timeout=30,
@@ -91,14 +91,16 @@ def lookouts() -> Iterator[Lookouts]:
 def test_maintenance_outlives_the_leader_that_began_it(lookouts: Lookouts) -> None:
     first = lookouts.leader()
     others = [name for name in lookouts.names if name != first]
-    asked = lookouts.maintenance(others[0], "on", "database", "--for", "12s", "--why", "new disks")
+    asked = lookouts.command(others[0], "maintenance", "on", "database", "--for", "12s", "--why", "new disks")
     assert (asked.returncode, "database is in maintenance until" in asked.stdout) == (0, True), asked.stderr
     lookouts.lab.wait_for(lambda: [] if lookouts.held("database") == [first] else ["hold"], "the first step", 10)
-    refused = lookouts.maintenance(others[1], "on", "databse", "--for", "12s", "--why", "new disks")
+    refused = lookouts.command(others[1], "maintenance", "on", "databse", "--for", "12s", "--why", "new disks")
     assert (refused.returncode, refused.stderr) == (1, "binome: refused: no such subject; nothing was done.\n")
-    twice = lookouts.maintenance(first, "on", "database", "--for", "12s", "--why", "again")
+    twice = lookouts.command(first, "maintenance", "on", "database", "--for", "12s", "--why", "again")
     assert (twice.returncode, "maintenance is on already" in twice.stderr) == (1, True)
 
+    told = lookouts.command(others[0], "status")
+    assert (told.returncode, f"lead: {first}, generation" in told.stdout) == (0, True), told.stdout
     generation = lookouts.status(first)["leads"]
     lookouts.kill(first)
     second = lookouts.leader()
@@ -123,6 +125,8 @@ def test_without_a_majority_of_etcd_nothing_is_promised(lookouts: Lookouts) -> N
     lookouts.lab.burn("gravelines")
     survivor = "par-watch"
     lookouts.lab.wait_for(lambda: ["no leader"] if lookouts.status(survivor)["leads"] else [], "the belief to end", 20)
-    unknown = lookouts.maintenance(survivor, "on", "web", "--for", "1h", "--why", "nobody can agree")
+    unknown = lookouts.command(survivor, "maintenance", "on", "web", "--for", "1h", "--why", "nobody can agree")
     assert (unknown.returncode, "unknown whether it was done" in unknown.stderr) == (4, True)
+    told = lookouts.command(survivor, "status")
+    assert (told.returncode, "wrong: " in told.stdout) == (1, True)
     assert lookouts.journal(survivor, "verify").returncode == 0

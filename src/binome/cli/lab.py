@@ -16,7 +16,8 @@ from binome.cli.exits import Exit, fail, print_json, read_estate
 from binome.estate.problem import did_you_mean
 from binome.lab.errors import LabError, LabTimeoutError
 from binome.lab.guard import Guard
-from binome.lab.lab import Lab, tear_down
+from binome.lab.lab import Lab
+from binome.lab.state import tear_down
 
 app = typer.Typer(help="Build an estate on this machine as several data centres, and burn them.", no_args_is_help=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from binome.cli import demo, estate, journal, lab, maintenance, render, run
+from binome.cli import demo, estate, journal, lab, maintenance, render, run, status
 from binome.cli.check import check
 
 app = typer.Typer(
@@ -20,5 +20,6 @@ app.add_typer(lab.app, name="lab")
 app.command()(render.render)
 app.command()(demo.demo)
 app.command()(run.run)
+app.command()(status.status)
 app.add_typer(maintenance.app, name="maintenance")
 app.add_typer(journal.app, name="journal")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
@@ -58,16 +58,19 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
         etcd = await closing.enter_async_context(_etcd(estate, server))
         journal: SingleJournal | OrderedJournal
         works = []
+        troubled: list[Callable[[], list[str]]] = []
         if etcd is None:
             journal = SingleJournal(store, clock)
         else:
             name = estate.estate
             journal = OrderedJournal(name, server, _lookouts(estate), etcd=etcd, store=store, clock=clock)
-            key, heads = key_at(data / "journal.key"), data / "heads"
+            key, heads = key_at(data / "head.key"), data / "heads"
             exchange = HeadExchange(name, server, etcd=etcd, store=store, clock=clock, key=key, folder=heads)
             works.append(exchange.run())
+            troubled.append(lambda: [exchange.problem] if exchange.problem else [])
         loop = Loop(server, estate, journal, {"maintenance": MaintenanceFiles(data)}, clock)
-        door = keep_open(Path(folders.run) / "binome.sock", loop, lambda: journal.problem)
+        troubled.append(journal.problems)
+        door = keep_open(Path(folders.run) / "binome.sock", loop, lambda: [one for ask in troubled for one in ask()])
         works += [journal.run(), loop.run(), door]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(work) for work in works]

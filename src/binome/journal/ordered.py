@@ -67,6 +67,8 @@ TRIMMED_AT_ONCE = 100
 KEPT_AT_MOST = 20_000
 """Entries in etcd that a mirror which is away does not keep from being trimmed."""
 UPLOADED_AT_ONCE = 500
+LARGE_BYTES = 1 << 30  # half of etcd's own quota
+SLOW_S = 1.0
 
 
 class ForkError(Exception):
@@ -131,7 +133,8 @@ class OrderedJournal:
         self._changed = asyncio.Event()
         self._generation_rose = asyncio.Event()
         self._trimmed_at = 0  # the revision of the last trimming
-        self.etcd_size_bytes = 0
+        self._etcd_size_bytes = 0
+        self._append_s = 0.0  # how long the last append took
         self.problem = ""  # why we can neither lead nor follow, if so
 
     # -- what the loop uses
@@ -190,6 +193,17 @@ class OrderedJournal:
         """The requests that wait in etcd."""
         return tuple(self._requests.values())
 
+    def problems(self) -> list[str]:
+        """What keeps us from following or leading, and what soon will."""
+        found = [self.problem] if self.problem else []
+        if self._leader is None:
+            found.append("nobody leads")
+        if self._etcd_size_bytes > LARGE_BYTES:
+            found.append(f"etcd holds {self._etcd_size_bytes >> 20} MiB; at its quota it refuses every write")
+        if self._append_s > SLOW_S:
+            found.append(f"etcd is slow: the last append took {self._append_s:.1f} s")
+        return found
+
     async def run(self) -> None:
         """Follows, campaigns and tidies up until it is cancelled; then gives up the leadership, if it can."""
         try:
@@ -231,8 +245,10 @@ class OrderedJournal:
         actions: list[Put | Delete] = [Delete(f"{self._root}request/{request}") for request in answered]
         if entries:
             actions += [self._batch(entries), Put(f"{self._root}head", msgspec.json.encode(entries[-1].head))]
+        begun_s = self._clock.monotonic_s()
         try:
             committed = await self._etcd.transact(compares, actions)
+            self._append_s = self._clock.monotonic_s() - begun_s
         except EtcdUnknownError as error:
             self._in_doubt = True
             raise AppendUnknownError(str(error)) from None
@@ -458,7 +474,7 @@ class OrderedJournal:
     async def _tidy(self) -> None:
         """Trims what every mirror has, and lets etcd forget what was trimmed the time before."""
         await self._clock.sleep(TRIM_EVERY_S)
-        self.etcd_size_bytes = (await self._etcd.status()).size_bytes
+        self._etcd_size_bytes = (await self._etcd.status()).size_bytes
         reign, head = self._reign, self._head
         if reign is None or head is None:
             return

@@ -21,7 +21,6 @@ class SingleJournal:
         self._clock = clock
         self._changed = asyncio.Event()
         self.generation: int | None = store.head().generation + 1
-        self.problem = ""
 
     async def append(self, drafts: Sequence[Draft]) -> None:
         """Adds facts; durable when it returns. Raises StoreError, with nothing added."""
@@ -36,6 +35,10 @@ class SingleJournal:
             self._changed.clear()
             await first_of(self._changed.wait(), self._clock.sleep(timeout_s))
         return self._store.read(after)
+
+    def problems(self) -> list[str]:
+        """None that it would know of."""
+        return []
 
     async def run(self) -> None:
         """Nothing has to run: there is nobody to agree with."""

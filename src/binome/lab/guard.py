@@ -16,7 +16,8 @@ from pathlib import Path
 from types import TracebackType
 
 from binome.lab.errors import LabError
-from binome.lab.lab import FOLDER, Lab, tear_down
+from binome.lab.lab import Lab
+from binome.lab.state import FOLDER, tear_down
 
 _KEEP = b"keep"
 

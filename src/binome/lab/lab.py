@@ -13,7 +13,6 @@ would from a building without power; no connection is reset.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import pwd
 import secrets
@@ -23,7 +22,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +31,12 @@ from binome.lab import cgroup, engines, inside, network, process, web
 from binome.lab.engines import ENGINES, Look, Place
 from binome.lab.errors import LabError, LabTimeoutError
 from binome.lab.network import Network
+from binome.lab.preconditions import check_possible, check_privileges
 from binome.lab.shell import run
-from binome.render import Folders, RenderError, render
+from binome.lab.state import FOLDER, State
+from binome.render import Folders, render
 from binome.render.places import ETCD_CLIENT_PORT, ETCD_PEER_PORT, PATRONI_PORT, endpoint
 
-FOLDER = Path("/var/lib/binome-lab")
 READY_TIMEOUT_S = 60
 
 Say = Callable[[str], None]
@@ -55,37 +54,10 @@ def _silent(_: str) -> None:
     """Says nothing."""
 
 
-@dataclass(slots=True)
-class _State:
-    """What is written down: enough to find the lab again, and to take it down."""
-
-    estate: str
-    namespaces: list[str]
-    unmount: bool  # the mount of all network namespaces is ours to remove
-    sites: dict[str, str] = field(default_factory=dict)  # site → up, cut, burned, rebuilding
-    wiped: list[str] = field(default_factory=list)  # servers whose data is gone
-    secrets: dict[str, str] = field(default_factory=dict)
-
-    def save(self, folder: Path) -> None:
-        temporary = folder / "state.json.new"
-        temporary.touch(mode=0o600)
-        temporary.write_text(json.dumps({name: getattr(self, name) for name in self.__slots__}, indent=1))
-        temporary.replace(folder / "state.json")
-
-    @classmethod
-    def read(cls, folder: Path) -> _State | None:
-        try:
-            return cls(**json.loads((folder / "state.json").read_text()))
-        except FileNotFoundError:
-            return None
-        except (ValueError, TypeError):
-            raise LabError(f"{folder}/state.json is damaged.  Take the lab down: binome lab down") from None
-
-
 class Lab:
     """A lab. Made by `claim` and `build`, found again by `find`."""
 
-    def __init__(self, folder: Path, estate: Estate, state: _State) -> None:
+    def __init__(self, folder: Path, estate: Estate, state: State) -> None:
         self.folder = folder
         self.estate = estate
         self._state = state
@@ -102,12 +74,12 @@ class Lab:
         port is taken, an engine or a right is missing.
         """
         estate = load(text)
-        net = _check_possible(estate, folder)
+        net = check_possible(estate, folder)
         try:
             folder.mkdir(mode=0o755, parents=True)
         except FileExistsError:
             raise LabError(f"{folder} is there already: another lab is being built.") from None
-        state = _State(estate.estate, net.names(), not network.mounted(), dict.fromkeys(estate.sites, "up"))
+        state = State(estate.estate, net.names(), not network.mounted(), dict.fromkeys(estate.sites, "up"))
         state.secrets = {name: secrets.token_urlsafe(18) for name in ("replication", "rewind", "client")}
         state.save(folder)
         (folder / "estate.yaml").write_bytes(text)
@@ -123,8 +95,8 @@ class Lab:
     @classmethod
     def find(cls, folder: Path = FOLDER) -> Lab:
         """The lab that is up in `folder`. Raises LabError where there is none."""
-        _check_privileges()
-        state = _State.read(folder)
+        check_privileges()
+        state = State.read(folder)
         if state is None or not (folder / "estate.yaml").exists():
             raise LabError(f"no lab is up in {folder}.  Build one: binome lab up ESTATE")
         return cls(folder, load((folder / "estate.yaml").read_bytes()), state)
@@ -441,7 +413,7 @@ class Lab:
             except BlockingIOError:
                 raise LabError("another command is changing the lab.  Wait until it has ended.") from None
             # What another command has done since this lab was found must not be undone by what we remember.
-            self._state = _State.read(self.folder) or self._state
+            self._state = State.read(self.folder) or self._state
             state = self._state.sites[site]
             if state not in states:
                 raise LabError(f"{site} is {state}; nothing was done.  {_NEXT[state].format(site)}")
@@ -451,52 +423,9 @@ class Lab:
         self._children = [child for child in self._children if child.poll() is None]
 
 
-def tear_down(folder: Path = FOLDER) -> bool:
-    """Ends and removes all that belongs to the lab in `folder`; whether there was one. Safe to call at any time."""
-    if not folder.exists():
-        return False
-    try:
-        state = _State.read(folder)
-    except LabError:
-        state = None
-    # A folder without a list of names was left before anything was made, or is damaged: then we go by the prefix.
-    namespaces, unmount = (state.namespaces, state.unmount) if state else (network.ours(), False)
-    cgroup.destroy()
-    network.destroy(namespaces, unmount=unmount)
-    shutil.rmtree(folder)
-    return True
-
-
 def database_of(estate: Estate) -> str:
     """The name of the first database of an estate. Raises LabError where it has none."""
     for name, options in estate.services.items():
         if isinstance(options, PostgresqlService):
             return name
     raise LabError(f"{estate.estate} has no service of kind postgresql.  The demonstration needs one.")
-
-
-def _check_possible(estate: Estate, folder: Path) -> Network:
-    """Raises LabError, before anything was made, where the lab cannot be built."""
-    _check_privileges()
-    engines.check_installed(estate)
-    for server in estate.servers:
-        try:
-            render(estate, server)
-        except RenderError as error:
-            raise LabError(str(error)) from None
-    for server in estate.servers:
-        # HAProxy binds a temporary name beside its own; the kernel takes 107 bytes.
-        if len(f"{folder}/servers/{server}/run/binome/haproxy.sock.1234567.tmp") > 107:
-            raise LabError(f"the name {server} is too long for the sockets of a lab.  Shorten it.")
-    if (folder / "state.json").exists():
-        raise LabError(f"a lab is up already, in {folder}.  Take it down first: binome lab down")
-    net = Network.of(estate)
-    taken = [*network.existing(net.names()), *(str(path) for path in (cgroup.root(), folder) if path.exists())]
-    if taken:
-        raise LabError(f"{taken[0]} is there already, and not from a lab in {folder}.  Remove it first.")
-    return net
-
-
-def _check_privileges() -> None:
-    if os.geteuid() != 0:
-        raise LabError("the lab builds network namespaces, which needs root.  Run it as root, for example with sudo.")

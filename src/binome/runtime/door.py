@@ -24,11 +24,11 @@ ANSWER_S = 10.0
 _LOOK_EVERY_S = 0.05
 
 
-async def keep_open(path: Path, loop: Loop, problem: Callable[[], str]) -> None:
+async def keep_open(path: Path, loop: Loop, problems: Callable[[], list[str]]) -> None:
     """Serves the socket at `path` until it is cancelled. Raises OSError where that cannot be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    door = _Door(loop, problem)
+    door = _Door(loop, problems)
     before = os.umask(0o177)
     try:
         server = await asyncio.start_unix_server(door.serve, path)
@@ -39,9 +39,9 @@ async def keep_open(path: Path, loop: Loop, problem: Callable[[], str]) -> None:
 
 
 class _Door:
-    def __init__(self, loop: Loop, problem: Callable[[], str]) -> None:
+    def __init__(self, loop: Loop, problems: Callable[[], list[str]]) -> None:
         self._loop = loop
-        self._problem = problem
+        self._problems = problems
         self._answers: dict[str, Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]] = {
             "status": self._status,
             "ask": self._ask,
@@ -68,7 +68,7 @@ class _Door:
             "leader": state.leader,
             "generation": state.head.generation,
             "entries": state.head.sequence,
-            "problem": self._problem(),
+            "problems": self._problems(),
             "plans": [
                 {
                     "plan": one.id,
