@@ -110,7 +110,7 @@ def _crash(world: World, fault: Fault) -> End:
 
 def _crash_in_append(world: World, fault: Fault) -> None:
     """A lookout loses its power at a boundary of its next append to the mirror."""
-    world.node(fault.target).die_at(BOUNDARIES[int(fault.value)], fault.for_s)
+    world.node(fault.target).die_at(BOUNDARIES[int(fault.value)], fault.for_s, END_S)
 
 
 def _pause(world: World, fault: Fault) -> End:
@@ -320,7 +320,13 @@ def _agent_replies(world: World, fault: Fault) -> End:
 
 def _late_command(world: World, fault: Fault) -> None:
     """The next command that a lookout gives is under way for so many seconds, long after it was given up."""
-    world.node(fault.target).driver.late_s = fault.value
+    driver = world.node(fault.target).driver
+    driver.late_s = fault.value
+
+    def in_time() -> None:
+        driver.late_s = 0.0
+
+    world.loop.at(END_S, in_time)
 
 
 def _agent_fails(world: World, fault: Fault) -> End:

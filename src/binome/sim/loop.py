@@ -142,7 +142,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         for task in self._tasks:
             if not task.done():
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
-                with suppress(RuntimeError, Exception):
+                with suppress(Exception, KilledError):
                     work = task.get_coro()
                     if isinstance(work, (Coroutine, Generator)):
                         work.close()

@@ -150,11 +150,11 @@ class Node:
         if self.process is not None:
             self.process.pause(bool(self.pauses))
 
-    def die_at(self, boundary: str, back_after_s: float) -> None:
-        """The next append to the mirror kills the machine at a boundary; it comes back."""
+    def die_at(self, boundary: str, back_after_s: float, until_s: float) -> None:
+        """The next append to the mirror kills the machine at a boundary; by `until_s` it is back."""
 
         def reached(at: str) -> None:
-            if at == boundary and current() is not None:
+            if self.loop.now_s + back_after_s < until_s and at == boundary and current() is not None:
                 self.file.at_boundary = _nothing
                 self._history.note(f"killed {boundary}")
                 self.set_down(True)
