@@ -124,7 +124,8 @@ class World:
             self.loop.after(0.1, self.rebuild_etcd, until_s)
 
     def _nothing_only_in_etcd(self) -> bool:
-        return self.acknowledged <= self.oracle.ids and not self._behind()
+        requests = any("/request/" in one.key for one in self.cluster.state.range("/", prefix=True).keys)
+        return not requests and not self._behind()
 
     def _behind(self) -> list[str]:
         """The lookouts that are not there, or whose mirrors lack something."""
