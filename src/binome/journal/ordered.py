@@ -103,6 +103,7 @@ class _Reign(msgspec.Struct):
     generation: int
     lease: int
     believed_until_s: float
+    announced: bool = False  # an entry of ours, in this generation, is in the journal
 
 
 class OrderedJournal:
@@ -143,8 +144,8 @@ class OrderedJournal:
     def generation(self) -> int | None:
         """The generation in which we lead, once a majority has it; None while we do not, or cannot know."""
         reign = self._reign
-        if reign is None or not self._believed(reign):
-            return None
+        if reign is None or not reign.announced or not self._believed(reign):
+            return None  # unless we announced it, the generation that the marks show may be another's
         knowing = sum(self._marks[name].generation >= reign.generation for name in self._members if name in self._marks)
         return reign.generation if self._is_majority(knowing) else None
 
@@ -407,10 +408,12 @@ class OrderedJournal:
 
     async def _announce(self, reign: _Reign) -> None:
         """Puts our generation into the journal, unless it is there: nobody decides before a majority has it."""
-        if self._reign is reign and self._store.head().generation < reign.generation:
-            taken = Draft(f"leadership/{reign.generation}", self._clock.now_ms(), self.name, LeadershipTaken(self.name))
+        if self._reign is reign and not reign.announced:
+            taken = LeadershipTaken(self.name)
+            told = Draft(f"leadership/{reign.generation}/{self.name}", self._clock.now_ms(), self.name, taken)
             with suppress(NotLeaderError, AppendUnknownError):  # then it is tried again with the next renewal
-                await self.append([taken])
+                await self.append([told])
+                reign.announced = True
 
     async def _take_lead(self) -> bool:
         """Whether we lead now. The transaction fails where anybody else has moved since we looked."""
