@@ -1,7 +1,8 @@
 """Mutants: mistakes that somebody could make, each a patch of the production code's text.
 
 A patch replaces one piece of one function, which is compiled anew in its own module. The checkers know nothing of it.
-`within` says in how many nights, of the seeds from 1 on, an invariant must have been seen broken.
+`within` says in how many nights, of the seeds from 1 on, an invariant must have been seen broken. What is too rare for
+that has a seed of its own to begin with.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Mutant(NamedTuple):
     old: str
     new: str
     within: int
+    first: int = 1  # the first seed
 
 
 MUTANTS = [
@@ -170,6 +172,14 @@ MUTANTS = [
         "",
         200,
     ),
+    Mutant(
+        "a generation believed that is another's",
+        OrderedJournal.generation.fget,
+        "not reign.announced or ",
+        "",
+        1,
+        5521,
+    ),
 ]
 
 
@@ -192,11 +202,12 @@ def applied(mutant: Mutant) -> Iterator[None]:
     )
     scope: dict[str, Any] = {}
     exec(code, vars(module), scope)
+    before = vars(owner)[name]
     setattr(owner, name, scope[name])
     try:
         yield
     finally:
-        setattr(owner, name, mutant.function)
+        setattr(owner, name, before)
 
 
 def _shifted(text: str) -> str:

@@ -24,7 +24,9 @@ def table() -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what)
 def test_the_mistake_is_found(mutant: Mutant, nights: Sequence[Episode], table: list[str]) -> None:
-    assert [night.seed for night in nights[: mutant.within] if night.violations] == []
+    seeds = [str(seed) for seed in range(mutant.first, mutant.first + mutant.within)]
+    known = {night.seed: night for night in nights}
+    assert [seed for seed in seeds if (known.get(seed) or play(seed, twice=False)).violations] == []
     found = _found(mutant)
     assert found is not None, f"not found in {mutant.within} nights"
     table.append(f"{mutant.what:<52} {found[0]:>5} {mutant.within:>6}  {found[1].invariant}: {found[1].what[:60]}")
@@ -32,7 +34,7 @@ def test_the_mistake_is_found(mutant: Mutant, nights: Sequence[Episode], table: 
 
 def _found(mutant: Mutant) -> tuple[int, Violation] | None:
     with applied(mutant):
-        for seed in range(1, mutant.within + 1):
+        for seed in range(mutant.first, mutant.first + mutant.within):
             episode = play(str(seed), twice=False)
             if episode.violations:
                 return seed, episode.violations[0]
