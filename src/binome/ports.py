@@ -181,6 +181,10 @@ class NotLeaderError(Exception):
     """The append was refused: another one leads, or nobody. Nothing was added."""
 
 
+class MovedOnError(Exception):
+    """The append was refused: the journal holds entries that the decision behind it was not made from."""
+
+
 class AppendUnknownError(Exception):
     """Nobody can say whether the entries were added; the journal finds out before it appends again."""
 
@@ -192,10 +196,11 @@ class Journal(Protocol):
     def generation(self) -> int | None:
         """The generation in which we lead; None while we do not, or cannot know."""
 
-    async def append(self, drafts: Sequence[Draft]) -> None:
+    async def append(self, drafts: Sequence[Draft], *, after: int | None = None) -> None:
         """Adds facts; durable when it returns. Raises NotLeaderError, AppendUnknownError or StoreError.
 
-        A draft whose id the journal has already is passed over, so that a decision may be recorded again. Requests
+        `after` is the number of the last entry that they were decided from: where the journal has moved on since,
+        nothing is added, and MovedOnError says so. A draft whose id the journal has already is passed over, so that a decision may be recorded again. Requests
         that were submitted are answered by being appended.
         """
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from binome.core.entry import Draft, Entry, seal
 from binome.journal.patience import first_of
-from binome.ports import Clock, Store
+from binome.ports import Clock, MovedOnError, Store
 
 
 class SingleJournal:
@@ -22,8 +22,10 @@ class SingleJournal:
         self._changed = asyncio.Event()
         self.generation: int | None = store.head().generation + 1
 
-    async def append(self, drafts: Sequence[Draft]) -> None:
-        """Adds facts; durable when it returns. Raises StoreError, with nothing added."""
+    async def append(self, drafts: Sequence[Draft], *, after: int | None = None) -> None:
+        """Adds facts; durable when it returns. Raises StoreError or MovedOnError, with nothing added."""
+        if after is not None and self._store.head().sequence != after:
+            raise MovedOnError(f"entry {self._store.head().sequence} is newer than what was decided from")
         fresh = {draft.id: draft for draft in drafts if not self._store.has(draft.id)}
         if fresh:
             self._store.append(seal(fresh.values(), self._store.head(), self.generation or 0))
