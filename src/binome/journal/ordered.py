@@ -133,6 +133,8 @@ class OrderedJournal:
         self._next_append_s = 0.0
         self._changed = asyncio.Event()
         self._generation_rose = asyncio.Event()
+        self._revision = 0  # the newest of etcd's that we have seen
+        self._rebuilt = False  # etcd counts anew since our watch began
         self._trimmed_at = 0  # the revision of the last trimming
         self._etcd_size_bytes = 0
         self._append_s = 0.0  # how long the last append took
@@ -291,15 +293,21 @@ class OrderedJournal:
     async def _follow_etcd(self) -> None:
         """Lists once, and watches from there until a compaction has passed us."""
         revision = await self._list()
+        self._rebuilt = False
         self.problem = ""
         with suppress(CompactedError):
             async for changes in self._etcd.watch(self._root, revision + 1):
+                if self._rebuilt:
+                    return  # it went on where another etcd had been, past what this one had before
                 self._take_in(changes)
+                self._revision = max(self._revision, changes[-1].mod_revision)
                 self._changed.set()
 
     async def _list(self) -> int:
         """Reads everything below our root at one revision, and takes it in; that revision."""
         listed = await self._etcd.range(self._root, prefix=True)
+        self._rebuilt = self._rebuilt or listed.revision < self._revision
+        self._revision = listed.revision
         self._batches.clear()
         self._marks.clear()
         self._requests.clear()
