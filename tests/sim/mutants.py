@@ -174,7 +174,7 @@ MUTANTS = [
     ),
     Mutant(
         "a generation believed that is another's",
-        OrderedJournal.generation.fget,
+        vars(OrderedJournal)["generation"].fget,
         "not reign.announced or ",
         "",
         1,

@@ -69,6 +69,8 @@ KEPT_AT_MOST = 20_000
 UPLOADED_AT_ONCE = 500
 LARGE_BYTES = 1 << 30  # half of etcd's own quota
 SLOW_S = 1.0
+NEWS_FOR_S = 60.0
+"""For so long a slow append is told of."""
 
 
 class ForkError(Exception):
@@ -133,10 +135,13 @@ class OrderedJournal:
         self._next_append_s = 0.0
         self._changed = asyncio.Event()
         self._generation_rose = asyncio.Event()
+        self._revision = 0  # the newest of etcd's that we have seen
+        self._rebuilt = False  # etcd counts anew since our watch began
         self._trimmed_at = 0  # the revision of the last trimming
         self._etcd_size_bytes = 0
-        self._append_s = 0.0  # how long the last append took
-        self.problem = ""  # why we can neither lead nor follow, if so
+        self._append_s = 0.0  # how long the last append took, and when it was done
+        self._appended_s = 0.0
+        self._problems: dict[str, str] = {}  # by the work that does not succeed just now
 
     # -- what the loop uses
 
@@ -196,12 +201,12 @@ class OrderedJournal:
 
     def problems(self) -> list[str]:
         """What keeps us from following or leading, and what soon will."""
-        found = [self.problem] if self.problem else []
+        found = sorted(set(self._problems.values()))
         if self._leader is None:
             found.append("nobody leads")
         if self._etcd_size_bytes > LARGE_BYTES:
             found.append(f"etcd holds {self._etcd_size_bytes >> 20} MiB; at its quota it refuses every write")
-        if self._append_s > SLOW_S:
+        if self._append_s > SLOW_S and self._clock.monotonic_s() < self._appended_s + NEWS_FOR_S:
             found.append(f"etcd is slow: the last append took {self._append_s:.1f} s")
         return found
 
@@ -223,12 +228,14 @@ class OrderedJournal:
             try:
                 await work()
             except (EtcdError, EtcdUnknownError, StoreError) as error:
-                self.problem = str(error)
+                self._problems[work.__name__] = str(error)
                 await self._clock.sleep(TRY_AGAIN_S)
             except ForkError as error:
                 self._step_down()
-                self.problem = str(error)
+                self._problems[work.__name__] = str(error)
                 await self._clock.sleep(TRIM_EVERY_S)
+            else:
+                self._problems.pop(work.__name__, None)
 
     # -- appending
 
@@ -249,7 +256,8 @@ class OrderedJournal:
         begun_s = self._clock.monotonic_s()
         try:
             committed = await self._etcd.transact(compares, actions)
-            self._append_s = self._clock.monotonic_s() - begun_s
+            self._appended_s = self._clock.monotonic_s()
+            self._append_s = self._appended_s - begun_s
         except EtcdUnknownError as error:
             self._in_doubt = True
             raise AppendUnknownError(str(error)) from None
@@ -291,15 +299,21 @@ class OrderedJournal:
     async def _follow_etcd(self) -> None:
         """Lists once, and watches from there until a compaction has passed us."""
         revision = await self._list()
-        self.problem = ""
+        self._rebuilt = False
+        self._problems.pop(self._follow_etcd.__name__, None)
         with suppress(CompactedError):
             async for changes in self._etcd.watch(self._root, revision + 1):
+                if self._rebuilt:
+                    return  # it went on where another etcd had been, past what this one had before
                 self._take_in(changes)
+                self._revision = max(self._revision, changes[-1].mod_revision)
                 self._changed.set()
 
     async def _list(self) -> int:
         """Reads everything below our root at one revision, and takes it in; that revision."""
         listed = await self._etcd.range(self._root, prefix=True)
+        self._rebuilt = self._rebuilt or listed.revision < self._revision
+        self._revision = listed.revision
         self._batches.clear()
         self._marks.clear()
         self._requests.clear()

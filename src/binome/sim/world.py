@@ -180,7 +180,10 @@ class World:
             return f"the mirror of {behind[0]} is behind"
         if all(node.journal is None or node.journal.generation is None for node in self.nodes):
             return "nobody leads"
-        return ""
+        complaints = [
+            (node.name, problem) for node in self.nodes if node.journal for problem in node.journal.problems()
+        ]
+        return " complains, though all is well: ".join(complaints[0]) if complaints else ""
 
 
 def night(seed: str, faults: Sequence[Fault]) -> History:
