@@ -226,7 +226,7 @@ def test_a_key_is_made_where_there_is_none(tmp_path: Path) -> None:
 
 
 def test_it_is_followed_while_another_process_writes(file: Path) -> None:
-    command = [sys.executable, "-c", "from binome.cli.main import main; main()", "journal", "--file", str(file)]
+    command = [sys.executable, "-c", "from binome.cli.entry import main; main()", "journal", "--file", str(file)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
     with subprocess.Popen([*command, "--follow"], stdout=subprocess.PIPE, text=True, env=environment) as follower:
         assert follower.stdout is not None

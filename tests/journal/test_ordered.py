@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -19,7 +20,7 @@ from binome.journal.exchange import HeadExchange
 from binome.journal.ordered import OrderedJournal
 from binome.journal.sqlite import SqliteStore
 from binome.lab.loopback import LoopbackEtcd
-from binome.ports import AppendUnknownError, Delete, NotLeaderError, StoreError
+from binome.ports import AppendUnknownError, Delete, MovedOnError, NotLeaderError, Put, StoreError
 from binome.runtime.clock import SystemClock
 from tests.journal.etcd_harness import RealEtcd, real_etcd
 from tests.journal.etcd_suite import until
@@ -251,6 +252,7 @@ def test_an_etcd_rebuilt_from_nothing_goes_on_above_the_mirrors(members: Loopbac
         behind = next(name for name in NAMES if name != leader)
         await lookouts.stop(behind)
         await lookouts.append(leader, "three")
+        await lookouts.mirrored(lookouts.stores[leader].head().sequence)  # a majority has it; one more would be lost
         for name in tuple(lookouts.tasks):
             await lookouts.stop(name)
         # For the journal an etcd without its keys is one that was rebuilt from nothing.
@@ -268,6 +270,66 @@ def test_an_etcd_rebuilt_from_nothing_goes_on_above_the_mirrors(members: Loopbac
         await lookouts.mirrored(lookouts.stores[leader].head().sequence)
         assert (lookouts.journals[leader].generation or 0) > generation
         assert {tuple(lookouts.ids(name)) for name in NAMES} == {("one", "two", "three", "four")}
+
+    night(test, members, tmp_path)
+
+
+def test_an_etcd_that_came_back_older_goes_on_from_the_mirrors(members: LoopbackEtcd, tmp_path: Path) -> None:
+    async def test(lookouts: Lookouts) -> None:
+        leader = await lookouts.leader()
+        await lookouts.append(leader, "one")
+        await lookouts.mirrored(lookouts.stores[leader].head().sequence)
+        behind = next(name for name in NAMES if name != leader)
+        await lookouts.stop(behind)
+        client, root = lookouts.etcd.client(), f"/binome/{lookouts.estate}/"
+        older = (await client.range(root, prefix=True)).keys
+        await lookouts.append(leader, "acknowledged")
+        await lookouts.mirrored(lookouts.stores[leader].head().sequence)
+        for name in tuple(lookouts.tasks):
+            await lookouts.stop(name)
+        await client.transact((), [Delete(root, prefix=True)])
+        await client.transact((), [Put(one.key, one.value) for one in older if one.key != f"{root}leader"])
+        for name in (behind, *(name for name in NAMES if name != behind)):
+            lookouts.start(name)
+        leader = await lookouts.leader()
+        await lookouts.append(leader, "after")
+        await lookouts.mirrored(lookouts.stores[leader].head().sequence)
+        assert {tuple(lookouts.ids(name)) for name in NAMES} == {("one", "acknowledged", "after")}
+
+    night(test, members, tmp_path)
+
+
+def test_many_requests_and_values_that_nobody_can_read_stop_nobody(members: LoopbackEtcd, tmp_path: Path) -> None:
+    async def test(lookouts: Lookouts) -> None:
+        leader = await lookouts.leader()
+        root = f"/binome/{lookouts.estate}/"
+        for key in ("request/junk", "mirror/junk", "batch/junk", "whatever"):
+            await lookouts.etcd.client().transact((), [Put(f"{root}{key}", b"\xffjunk")])
+        journal = lookouts.journals[leader]
+        for number in range(150):
+            asked = MaintenanceAsked(f"r{number}", "web", 1, "w" * 5000, "ops-1")
+            await journal.submit(Draft(f"request/r{number}", 1, leader, asked))
+        await until(lambda: len(journal.submitted()) == 150, "the requests are seen")
+        await journal.append(journal.submitted())
+        await until(lambda: not journal.submitted(), "they are answered")
+        await lookouts.mirrored(lookouts.stores[leader].head().sequence)
+        assert any("junk in etcd cannot be read" in problem for problem in journal.problems())
+        assert len(lookouts.ids(leader)) == len(set(lookouts.ids(leader))) == 150
+        with pytest.raises(StoreError, match="bytes; at most"):
+            await journal.submit(Draft("request/large", 1, leader, MaintenanceAsked("l", "web", 1, "w" * 20_000, "x")))
+
+    night(test, members, tmp_path)
+
+
+def test_a_decision_made_from_an_older_journal_is_refused(members: LoopbackEtcd, tmp_path: Path) -> None:
+    async def test(lookouts: Lookouts) -> None:
+        leader = await lookouts.leader()
+        seen = lookouts.stores[leader].head().sequence
+        await lookouts.append(leader, "meanwhile")
+        with pytest.raises(MovedOnError):
+            await lookouts.journals[leader].append([draft("decided before")], after=seen)
+        await lookouts.journals[leader].append([draft("decided after")], after=seen + 1)
+        assert lookouts.ids(leader) == ["meanwhile", "decided after"]
 
     night(test, members, tmp_path)
 
@@ -299,6 +361,7 @@ def test_every_lookout_keeps_the_others_heads_and_refuses_a_journal_that_lost_it
             name: HeadExchange(
                 lookouts.estate,
                 name,
+                NAMES,
                 etcd=lookouts.etcd.client(),
                 store=lookouts.stores[name],
                 clock=SystemClock(),
@@ -313,6 +376,12 @@ def test_every_lookout_keeps_the_others_heads_and_refuses_a_journal_that_lost_it
         for name in NAMES:
             kept = heads.load_all([tmp_path / f"heads-{name}"]).values()
             assert {signed.signer for signed in kept} == set(NAMES) - {name}
+        key, head = Ed25519PrivateKey.generate(), lookouts.stores["a"].head()
+        evil = heads.sign(key, head, estate="x/../../x", signer="a", at_ms=1)
+        told = f"/binome/{lookouts.estate}/signed/a"
+        await lookouts.etcd.client().transact((), [Put(told, msgspec.json.encode(evil))])
+        with pytest.raises(heads.HeadError, match="names a of x"):
+            await exchanges["b"].exchange()
         shorter = SqliteStore(tmp_path / "shorter.sqlite")
         shorter.append(lookouts.stores["a"].read(0, 1))
         exchanges["a"]._store = shorter

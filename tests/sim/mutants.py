@@ -48,7 +48,7 @@ MUTANTS = [
     ),
     Mutant(
         "acknowledge before durable",
-        OrderedJournal.append,
+        OrderedJournal._append_few,
         "await self._put(reign, entries, answered)",
         "asyncio.ensure_future(self._put(reign, entries, answered))",
         5,
@@ -138,14 +138,14 @@ MUTANTS = [
     ),
     Mutant(
         "an id not looked for",
-        OrderedJournal.append,
+        OrderedJournal._append_few,
         "if not self._store.has(draft.id)",
         "if True",
         20,
     ),
     Mutant(
         "requests removed that were not recorded",
-        OrderedJournal.append,
+        OrderedJournal._append_few,
         "answered = [draft.id for draft in drafts if draft.id in self._requests]",
         "answered = list(self._requests)",
         20,
@@ -160,7 +160,7 @@ MUTANTS = [
     ),
     Mutant(
         "a newer generation in the mirror ends the journal",
-        OrderedJournal.append,
+        OrderedJournal._append_few,
         "if self._store.head().generation > reign.generation:",
         "if False:",
         300,

@@ -65,7 +65,9 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
             name = estate.estate
             journal = OrderedJournal(name, server, _lookouts(estate), etcd=etcd, store=store, clock=clock)
             key, heads = key_at(data / "head.key"), data / "heads"
-            exchange = HeadExchange(name, server, etcd=etcd, store=store, clock=clock, key=key, folder=heads)
+            exchange = HeadExchange(
+                name, server, _lookouts(estate), etcd=etcd, store=store, clock=clock, key=key, folder=heads
+            )
             works.append(exchange.run())
             troubled.append(lambda: [exchange.problem] if exchange.problem else [])
         loop = Loop(server, estate, journal, {"maintenance": MaintenanceFiles(data)}, clock)

@@ -8,12 +8,14 @@ of a journal that lost its end.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from binome.core.entry import EMPTY
+from binome.estate.problem import shown
 from binome.journal import heads
 from binome.journal.heads import HeadError, SignedHead
 from binome.ports import Clock, Etcd, EtcdError, EtcdUnknownError, Put, Store
@@ -28,10 +30,19 @@ class HeadExchange:
     """One lookout's part of it: signs with `key`, keeps the others' heads in `folder`."""
 
     def __init__(
-        self, estate: str, name: str, *, etcd: Etcd, store: Store, clock: Clock, key: Ed25519PrivateKey, folder: Path
+        self,
+        estate: str,
+        name: str,
+        members: Sequence[str],
+        *,
+        etcd: Etcd,
+        store: Store,
+        clock: Clock,
+        key: Ed25519PrivateKey,
+        folder: Path,
     ) -> None:
         self._root = f"/binome/{estate}/signed/"
-        self._estate, self._name = estate, name
+        self._estate, self._name, self._members = estate, name, members
         self._etcd, self._store, self._clock = etcd, store, clock
         self._key, self._folder = key, folder
         self._signed = EMPTY
@@ -46,6 +57,8 @@ class HeadExchange:
                 pass  # the journal's own work says so
             except HeadError as error:
                 self.problem = str(error)
+            else:
+                self.problem = ""
             await self._clock.sleep(EXCHANGE_EVERY_S)
 
     async def exchange(self) -> None:
@@ -55,18 +68,31 @@ class HeadExchange:
             signed = heads.sign(self._key, head, estate=self._estate, signer=self._name, at_ms=self._clock.now_ms())
             await self._etcd.transact((), [Put(self._root + self._name, msgspec.json.encode(signed))])
             self._signed = head
-        told = await self._etcd.range(self._root, prefix=True)
+        told = {
+            one.key.removeprefix(self._root): one.value
+            for one in (await self._etcd.range(self._root, prefix=True)).keys
+        }
         self._folder.mkdir(parents=True, exist_ok=True)
-        for one in told.keys:
-            if one.key != self._root + self._name:
-                self._keep(one.value)
+        objections = []
+        for name in self._members:
+            if name != self._name and name in told:
+                try:
+                    self._keep(name, told[name])
+                except HeadError as error:  # it must not keep us from keeping the others'
+                    objections.append(str(error))
+        if objections:
+            raise HeadError("; ".join(objections))
 
-    def _keep(self, value: bytes) -> None:
+    def _keep(self, name: str, value: bytes) -> None:
         try:
             signed = msgspec.json.decode(value, type=SignedHead)
         except msgspec.DecodeError as error:
             raise HeadError(f"etcd holds what is no signed head: {error}") from None
-        reason = heads.objection(signed)
+        # Its name becomes a file's, and its key is pinned by the first head of that signer that we kept.
+        if (signed.estate, signed.signer) != (self._estate, name):
+            raise HeadError(f"the head of {name} in etcd names {shown(signed.signer)} of {shown(signed.estate)}")
+        kept = self._folder / f"{self._estate}-{name}{heads.SUFFIX}"
+        reason = heads.objection(signed, [heads.load(kept).key] if kept.exists() else ())
         if reason is not None:
             raise HeadError(f"the head of {signed.signer} in etcd is not to be believed: {reason}")
         heads.write(self._folder, signed)

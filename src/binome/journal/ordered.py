@@ -39,6 +39,31 @@ import msgspec
 
 from binome.core.entry import Draft, Entry, Head, UnknownFact, decode, encode, follows, seal
 from binome.core.leadership import LeadershipTaken
+from binome.journal.agreed import (
+    APPENDS_PER_S,
+    BELIEF_S,
+    KEPT_AT_MOST,
+    LARGE_BYTES,
+    LARGEST_REQUEST_BYTES,
+    LEASE_S,
+    LOOK_EVERY_S,
+    MARK_EVERY_S,
+    NEWS_FOR_S,
+    RENEW_EVERY_S,
+    ROLL_CALL_S,
+    SLOW_S,
+    TRIM_EVERY_S,
+    TRY_AGAIN_S,
+    UPLOADED_AT_ONCE,
+    ForkError,
+    Leader,
+    MirrorMark,
+    Request,
+    in_pieces,
+    is_majority,
+    may_lead,
+    trim,
+)
 from binome.journal.patience import first_of
 from binome.ports import (
     AppendUnknownError,
@@ -50,53 +75,12 @@ from binome.ports import (
     Etcd,
     EtcdError,
     EtcdUnknownError,
+    MovedOnError,
     NotLeaderError,
     Put,
     Store,
     StoreError,
 )
-
-LEASE_S = 3
-RENEW_EVERY_S = 1.0
-BELIEF_S = LEASE_S * 0.75
-APPENDS_PER_S = 20
-TRY_AGAIN_S = 0.5
-MARK_EVERY_S = 1.0
-TRIM_EVERY_S = 30.0
-TRIMMED_AT_ONCE = 100
-KEPT_AT_MOST = 20_000
-"""Entries in etcd that a mirror which is away does not keep from being trimmed."""
-UPLOADED_AT_ONCE = 500
-LARGE_BYTES = 1 << 30  # half of etcd's own quota
-SLOW_S = 1.0
-NEWS_FOR_S = 60.0
-"""For so long a slow append is told of."""
-
-
-class ForkError(Exception):
-    """Our mirror and etcd hold different entries under one number; a person must say which of them is right."""
-
-
-class Leader(msgspec.Struct, frozen=True):
-    """The value of the leader's key."""
-
-    name: str
-    generation: int
-
-
-class MirrorMark(msgspec.Struct, frozen=True):
-    """How far a mirror has come."""
-
-    sequence: int
-    generation: int
-
-
-class Request(msgspec.Struct, frozen=True):
-    """A draft that waits in etcd."""
-
-    at_ms: int
-    origin: str
-    fact: msgspec.Raw
 
 
 class _Reign(msgspec.Struct):
@@ -134,7 +118,8 @@ class OrderedJournal:
         self._appending = asyncio.Lock()
         self._next_append_s = 0.0
         self._changed = asyncio.Event()
-        self._generation_rose = asyncio.Event()
+        self._mark_now = asyncio.Event()
+        self._called = 0  # the revision of the last roll call
         self._revision = 0  # the newest of etcd's that we have seen
         self._rebuilt = False  # etcd counts anew since our watch began
         self._trimmed_at = 0  # the revision of the last trimming
@@ -154,24 +139,37 @@ class OrderedJournal:
         knowing = sum(self._marks[name].generation >= reign.generation for name in self._members if name in self._marks)
         return reign.generation if self._is_majority(knowing) else None
 
-    async def append(self, drafts: Sequence[Draft]) -> None:
+    async def append(self, drafts: Sequence[Draft], *, after: int | None = None) -> None:
         """Adds facts, at most 20 times a second; durable in etcd when it returns."""
         async with self._appending:
-            reign = self._reign
-            if reign is None or not self._believed(reign):
-                raise NotLeaderError("we do not lead")
             if self._in_doubt:
+                self._ours()
                 await self._read_back()
-            answered = [draft.id for draft in drafts if draft.id in self._requests]
-            fresh = {draft.id: draft for draft in drafts if not self._store.has(draft.id)}
-            if not fresh and not answered:
-                return
-            await self._pace()
-            if self._store.head().generation > reign.generation:
-                self._step_down()
-                raise NotLeaderError("our mirror has heard of a newer generation")
-            entries = seal(fresh.values(), self._store.head(), reign.generation)
-            await self._put(reign, entries, answered)
+            if after is not None and self._store.head().sequence != after:
+                raise MovedOnError(f"entry {self._store.head().sequence} is newer than what was decided from")
+            for few in in_pieces(drafts):
+                await self._append_few(few)
+
+    def _ours(self) -> _Reign:
+        """The reign that we have, and believe in. Raises NotLeaderError."""
+        reign = self._reign
+        if reign is None or not self._believed(reign):
+            raise NotLeaderError("we do not lead")
+        return reign
+
+    async def _append_few(self, drafts: Sequence[Draft]) -> None:
+        """Adds as many facts as one transaction takes."""
+        answered = [draft.id for draft in drafts if draft.id in self._requests]
+        fresh = {draft.id: draft for draft in drafts if not self._store.has(draft.id)}
+        reign = self._ours()
+        if not fresh and not answered:
+            return
+        await self._pace()
+        if self._store.head().generation > reign.generation:
+            self._step_down()
+            raise NotLeaderError("our mirror has heard of a newer generation")
+        entries = seal(fresh.values(), self._store.head(), reign.generation)
+        await self._put(reign, entries, answered)
 
     async def follow(self, after: int, timeout_s: float) -> Sequence[Entry]:
         """Entries of our mirror after number `after`."""
@@ -188,6 +186,8 @@ class OrderedJournal:
         """Puts a person's request where the leader finds it."""
         fact = msgspec.Raw(draft.fact.raw if isinstance(draft.fact, UnknownFact) else msgspec.json.encode(draft.fact))
         value = msgspec.json.encode(Request(draft.at_ms, draft.origin, fact))
+        if len(value) > LARGEST_REQUEST_BYTES:
+            raise StoreError(f"a request of {len(value):,} bytes; at most {LARGEST_REQUEST_BYTES:,} are taken")
         try:
             await self._etcd.transact((), [Put(f"{self._root}request/{draft.id}", value)])
         except EtcdUnknownError as error:
@@ -227,7 +227,7 @@ class OrderedJournal:
         while True:
             try:
                 await work()
-            except (EtcdError, EtcdUnknownError, StoreError) as error:
+            except (EtcdError, EtcdUnknownError, StoreError, AppendUnknownError, NotLeaderError) as error:
                 self._problems[work.__name__] = str(error)
                 await self._clock.sleep(TRY_AGAIN_S)
             except ForkError as error:
@@ -281,10 +281,10 @@ class OrderedJournal:
         self._batches[entries[0].sequence] = entries[-1].sequence
         try:
             self._mirror(entries)
-        except StoreError:
+        except StoreError as error:
             self._in_doubt = True  # our mirror is behind; without it we know of no id what has happened
             self._step_down()
-            raise
+            raise AppendUnknownError(f"etcd has it, our mirror does not: {error}") from None
 
     async def _read_back(self) -> None:
         """Finds out what etcd holds by now, and mirrors it. Raises AppendUnknownError where that cannot be known."""
@@ -292,6 +292,9 @@ class OrderedJournal:
             await self._list()
         except (EtcdError, EtcdUnknownError) as error:
             raise AppendUnknownError(str(error)) from None
+        except ForkError as error:
+            self._step_down()
+            raise NotLeaderError(str(error)) from None
         self._in_doubt = False
 
     # -- following
@@ -305,14 +308,19 @@ class OrderedJournal:
             async for changes in self._etcd.watch(self._root, revision + 1):
                 if self._rebuilt:
                     return  # it went on where another etcd had been, past what this one had before
-                self._take_in(changes)
+                # A list that was read meanwhile may have had some of these already.
+                self._take_in([change for change in changes if change.mod_revision > self._revision])
                 self._revision = max(self._revision, changes[-1].mod_revision)
                 self._changed.set()
 
     async def _list(self) -> int:
         """Reads everything below our root at one revision, and takes it in; that revision."""
-        listed = await self._etcd.range(self._root, prefix=True)
-        self._rebuilt = self._rebuilt or listed.revision < self._revision
+        while True:
+            before = self._revision
+            listed = await self._etcd.range(self._root, prefix=True)
+            if not before <= listed.revision < self._revision:
+                break  # else the watch has overtaken the list meanwhile
+        self._rebuilt = self._rebuilt or listed.revision < before
         self._revision = listed.revision
         self._batches.clear()
         self._marks.clear()
@@ -325,24 +333,35 @@ class OrderedJournal:
         return listed.revision
 
     def _take_in(self, changes: Iterable[Change]) -> None:
-        for key, value, revision in changes:
-            kind, _, name = key.removeprefix(self._root).partition("/")
-            match kind:
-                case "batch":
-                    self._batch_changed(int(name), value)
-                case "head":
-                    self._head_changed(value, revision)
-                case "leader":
-                    self._leader = None if value is None else msgspec.json.decode(value, type=Leader)
-                case "generation" if value is not None and revision > self._newest_revision:
-                    self._newest, self._newest_revision = int(value), revision
-                case "mirror" if value is not None:
-                    self._marks[name] = msgspec.json.decode(value, type=MirrorMark)
-                case "request" if value is not None:
-                    request = msgspec.json.decode(value, type=Request)
-                    self._requests[name] = Draft(name, request.at_ms, request.origin, UnknownFact(bytes(request.fact)))
-                case "request":
-                    self._requests.pop(name, None)
+        for change in changes:
+            try:
+                self._take_in_one(change)
+                self._problems.pop(change.key, None)
+            except ValueError as error:  # somebody else's value, or one of a version to come: passed over, and said
+                self._problems[change.key] = f"{change.key} in etcd cannot be read: {error}"
+
+    def _take_in_one(self, change: Change) -> None:
+        key, value, revision = change
+        kind, _, name = key.removeprefix(self._root).partition("/")
+        match kind:
+            case "batch":
+                self._batch_changed(int(name), value)
+            case "head":
+                self._head_changed(value, revision)
+            case "leader":
+                self._leader = None if value is None else msgspec.json.decode(value, type=Leader)
+            case "generation" if value is not None and revision > self._newest_revision:
+                self._newest, self._newest_revision = int(value), revision
+            case "mirror" if value is not None:
+                self._marks[name] = msgspec.json.decode(value, type=MirrorMark)
+            case "call":
+                self._called = revision
+                self._mark_now.set()
+            case "request" if value is not None:
+                request = msgspec.json.decode(value, type=Request)
+                self._requests[name] = Draft(name, request.at_ms, request.origin, UnknownFact(bytes(request.fact)))
+            case "request":
+                self._requests.pop(name, None)
 
     def _head_changed(self, value: bytes | None, revision: int) -> None:
         if revision > self._head_revision:
@@ -360,11 +379,9 @@ class OrderedJournal:
     def _mirror(self, entries: Sequence[Entry]) -> None:
         """Adds what our mirror does not have. Raises ForkError where it has another entry under the same number."""
         head = self._store.head()
-        for known in entries:
-            if known.sequence <= head.sequence:
-                (ours,) = self._store.read(known.sequence - 1, 1)
-                if ours.hash != known.hash:
-                    raise ForkError(f"entry {known.sequence} is another one in etcd than in our mirror")
+        known = [entry for entry in entries if entry.sequence <= head.sequence][-1:]  # its hash is over all before it
+        if known and self._store.read(known[0].sequence - 1, 1)[0].hash != known[0].hash:
+            raise ForkError(f"entry {known[0].sequence} is another one in etcd than in our mirror")
         new = [entry for entry in entries if entry.sequence > head.sequence]
         if not new:
             return
@@ -376,12 +393,12 @@ class OrderedJournal:
         self._store.append(new)
         self._changed.set()
         if new[-1].generation > head.generation:
-            self._generation_rose.set()
+            self._mark_now.set()
 
     # -- leading
 
     def _is_majority(self, count: int) -> bool:
-        return count > len(self._members) // 2
+        return is_majority(count, len(self._members))
 
     def _still_ours(self, reign: _Reign) -> Compare:
         """That the leader's key is the one that we put: by its value, because a generation is given once.
@@ -432,10 +449,13 @@ class OrderedJournal:
     async def _take_lead(self) -> bool:
         """Whether we lead now. The transaction fails where anybody else has moved since we looked."""
         await self._list()
-        founding = self._head is None
-        if self._leader is not None or (founding and not self._may_found()):
+        if self._leader is not None:
             return False
+        answers = await self._roll_call()
         head = self._store.head()
+        if self._leader is not None or not may_lead(head, self._head, answers, len(self._members)):
+            return False
+        founding = self._head is None or self._head.sequence < head.sequence
         generation = 1 + max(self._newest, head.generation, *(mark.generation for mark in self._marks.values()), 0)
         asked_s = self._clock.monotonic_s()
         lease = await self._etcd.grant(LEASE_S)
@@ -456,17 +476,27 @@ class OrderedJournal:
             await self._etcd.revoke(lease)
             return False
         if founding:
-            self._head, self._head_revision = head, committed.revision
+            self._head, self._head_revision, self._trimmed_at = head, committed.revision, 0
         self._reign = _Reign(generation, lease, asked_s + BELIEF_S)
         self._in_doubt = False
         await self._announce(self._reign)
         return True
 
-    def _may_found(self) -> bool:
-        """Whether enough mirrors have told how far they are, and none of them is farther than ours."""
-        marks = [self._marks[name] for name in self._members if name in self._marks and name != self.name]
-        farthest = max((mark.sequence for mark in marks), default=0)
-        return self._is_majority(len(marks) + 1) and farthest <= self._store.head().sequence
+    def _own_mark(self) -> MirrorMark:
+        head = self._store.head()
+        return MirrorMark(head.sequence, head.generation, self._called)
+
+    async def _roll_call(self) -> dict[str, MirrorMark]:
+        """How far the mirrors are that answer now, ours included; waits for a majority, but not for long."""
+        called = (await self._etcd.transact((), [Put(f"{self._root}call", self.name.encode())])).revision
+        until_s = self._clock.monotonic_s() + ROLL_CALL_S
+        while True:
+            answers = {name: self._marks[name] for name in self._members if name in self._marks}
+            answers = {name: mark for name, mark in answers.items() if mark.called >= called}
+            answers[self.name] = self._own_mark()
+            if self._is_majority(len(answers)) or self._clock.monotonic_s() > until_s:
+                return answers
+            await self._clock.sleep(LOOK_EVERY_S)
 
     def _what_others_lack(self, head: Head) -> list[Put]:
         """Our entries that not all other mirrors have, as batches for an etcd that has none."""
@@ -479,14 +509,13 @@ class OrderedJournal:
     # -- telling how far we are, and tidying up
 
     async def _mark(self) -> None:
-        """Puts how far our mirror is: at once when the generation has risen, else once a second."""
-        head = self._store.head()
-        mark = MirrorMark(head.sequence, head.generation)
+        """Puts how far our mirror is: at once when it is called for or the generation has risen, else once a second."""
+        self._mark_now.clear()
+        mark = self._own_mark()
         if self._marks.get(self.name) != mark:
             await self._etcd.transact((), [Put(f"{self._root}mirror/{self.name}", msgspec.json.encode(mark))])
             self._marks[self.name] = mark
-        self._generation_rose.clear()
-        await first_of(self._generation_rose.wait(), self._clock.sleep(MARK_EVERY_S))
+        await first_of(self._mark_now.wait(), self._clock.sleep(MARK_EVERY_S))
 
     async def _tidy(self) -> None:
         """Trims what every mirror has, and lets etcd forget what was trimmed the time before."""
@@ -497,12 +526,8 @@ class OrderedJournal:
             return
         marks = [self._marks[name].sequence if name in self._marks else 0 for name in self._members]
         mirrored = max(min(marks), head.sequence - KEPT_AT_MOST)
-        old = [first for first, last in sorted(self._batches.items()) if last <= mirrored][:TRIMMED_AT_ONCE]
-        if not old:
-            return
-        committed = await self._etcd.transact(
-            [self._still_ours(reign)], [Delete(f"{self._root}batch/{first:020d}") for first in old]
-        )
-        if committed.succeeded and self._trimmed_at:
-            await self._etcd.compact(self._trimmed_at)
-        self._trimmed_at = committed.revision
+        old = [first for first, last in sorted(self._batches.items()) if last <= mirrored]
+        revision = await trim(self._etcd, self._root, old, self._still_ours(reign))
+        forgotten, self._trimmed_at = self._trimmed_at, revision or self._trimmed_at
+        if revision and forgotten:
+            await self._etcd.compact(forgotten)

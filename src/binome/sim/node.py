@@ -46,10 +46,10 @@ class ObservedJournal:
             self._history.add(Claimed(self._node, generation))
         return generation
 
-    async def append(self, drafts: Sequence[Draft]) -> None:
+    async def append(self, drafts: Sequence[Draft], *, after: int | None = None) -> None:
         """What the journal does, noted when it says that it is done."""
         try:
-            await self._journal.append(drafts)
+            await self._journal.append(drafts, after=after)
         except Exception as error:
             self._history.note(f"an append ended with {type(error).__name__}")
             raise

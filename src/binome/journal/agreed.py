@@ -1,0 +1,102 @@
+"""What lies in etcd, as values, and the times and sizes that the lookouts keep to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from binome.core.entry import Draft, Head, UnknownFact
+from binome.ports import Compare, Delete, Etcd
+
+LEASE_S = 3
+RENEW_EVERY_S = 1.0
+BELIEF_S = LEASE_S * 0.75
+APPENDS_PER_S = 20
+TRY_AGAIN_S = 0.5
+MARK_EVERY_S = 1.0
+TRIM_EVERY_S = 30.0
+TRIMMED_AT_ONCE = 100
+KEPT_AT_MOST = 20_000
+"""Entries in etcd that a mirror which is away does not keep from being trimmed."""
+UPLOADED_AT_ONCE = 500
+AT_ONCE, AT_ONCE_BYTES = 100, 512 * 1024
+"""What one transaction holds of drafts: etcd takes 128 operations and 1.5 MiB."""
+LARGEST_REQUEST_BYTES = 16 * 1024
+ROLL_CALL_S = 1.0
+LOOK_EVERY_S = 0.02
+LARGE_BYTES = 1 << 30  # half of etcd's own quota
+SLOW_S = 1.0
+NEWS_FOR_S = 60.0
+"""For so long a slow append is told of."""
+
+
+class ForkError(Exception):
+    """Our mirror and etcd hold different entries under one number; a person must say which of them is right."""
+
+
+class Leader(msgspec.Struct, frozen=True):
+    """The value of the leader's key."""
+
+    name: str
+    generation: int
+
+
+class MirrorMark(msgspec.Struct, frozen=True):
+    """How far a mirror has come, and the revision of the roll call that it has heard."""
+
+    sequence: int
+    generation: int
+    called: int = 0
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A draft that waits in etcd."""
+
+    at_ms: int
+    origin: str
+    fact: msgspec.Raw
+
+
+def in_pieces(drafts: Sequence[Draft]) -> Iterator[Sequence[Draft]]:
+    """The drafts in their order, as many at once as one transaction of etcd takes."""
+    piece: list[Draft] = []
+    size_bytes = 0
+    for draft in drafts:
+        fact = draft.fact.raw if isinstance(draft.fact, UnknownFact) else msgspec.json.encode(draft.fact)
+        if piece and (len(piece) == AT_ONCE or size_bytes + len(fact) > AT_ONCE_BYTES):
+            yield piece
+            piece, size_bytes = [], 0
+        piece.append(draft)
+        size_bytes += len(fact)
+    if piece:
+        yield piece
+
+
+def is_majority(count: int, members: int) -> bool:
+    """Whether so many are more than half of all that are configured."""
+    return count > members // 2
+
+
+def may_lead(ours: Head, etcds: Head | None, answers: Mapping[str, MirrorMark], members: int) -> bool:
+    """Whether a majority answered the roll call, and our mirror is as far as the farthest and as etcd itself.
+
+    A mirror that begins anew knows nothing of what was: where another one knows, its word does not count, unless
+    all have answered.
+    """
+    farthest = max(mark.sequence for mark in answers.values())
+    votes = [mark for mark in answers.values() if mark.sequence or not farthest]
+    enough = is_majority(len(votes), members) or len(answers) == members
+    return enough and ours.sequence == max(farthest, etcds.sequence if etcds else 0)
+
+
+async def trim(etcd: Etcd, root: str, batches: Sequence[int], still_ours: Compare) -> int:
+    """Removes batches from etcd, by their first numbers, while we lead; the revision after it, 0 where none went."""
+    revision = 0
+    for begin in range(0, len(batches), TRIMMED_AT_ONCE):
+        deletes = [Delete(f"{root}batch/{first:020d}") for first in batches[begin : begin + TRIMMED_AT_ONCE]]
+        committed = await etcd.transact([still_ours], deletes)
+        if not committed.succeeded:
+            return 0
+        revision = committed.revision
+    return revision
