@@ -49,7 +49,7 @@ def losses_of(evaluation: Evaluation, among: Mapping[str, int] | None = None) ->
     everything = bool(platform.estate.products)
     by_loss: dict[int, dict[str, Detail]] = {}
     for product in platform.products:
-        hurt = (among or {}).get(product, evaluation.levels(product)[0])
+        hurt = (among or {}).get(product, evaluation.hurt(product))
         for position, detail in details(evaluation, product, -1 if everything else hurt).items():
             by_loss.setdefault(position, {})[product] = detail
     for position, loss in enumerate(evaluation.losses.losses):
@@ -65,9 +65,11 @@ def losses_of(evaluation: Evaluation, among: Mapping[str, int] | None = None) ->
 
 def _pairs(survey: Survey) -> Iterator[dict[str, Any]]:
     pairs = Evaluation(survey.platform, survey.worse_pairs)
-    beyond = {product: union(levels) for product, levels in together(survey, pairs)}
+    beyond = {product: worse.any for product, worse in together(survey, pairs).items()}
     if not survey.platform.estate.products:
-        beyond = {name: positions & pairs.own_levels(name)[0] for name, positions in beyond.items()}
+        beyond = {
+            name: positions & union(effect.lost for effect in pairs.of(name)) for name, positions in beyond.items()
+        }
     return losses_of(pairs, beyond)
 
 

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from binome.analysis.losses import Loss
 from binome.analysis.outcome import Cause, Detail, Effect, Platform, required, required_for_load
-from binome.analysis.times import Time, duration, plus
-from binome.estate.model import PostgresqlService
+from binome.analysis.times import MEASURED, Time, duration, plus
 
 MOST_REASONS = 12
 
@@ -103,12 +102,14 @@ def _follows(platform: Platform, effect: Effect, alive: Sequence[str], loss: Los
     if effect.cause is Cause.SHORT:
         return f"what is left carries {len(alive) * (service.capacity or 0):g} of {service.load:g}"
     if effect.cause is Cause.RESTORED:
-        age = f", loses {_age(effect.loss)}"
-        return f"a restore of {effect.backup} takes {effect.outage}{age}"
+        return f"{_restored(platform, effect, loss)}, loses {_age(effect.loss)}"
     if effect.cause is Cause.TAKEN_OVER:
         who = f"{listed(alive)} {'takes' if len(alive) == 1 else 'take'} over"
-        loses = f", loses {_age(effect.loss)}" if isinstance(service, PostgresqlService) else ""
+        loses = f", loses {_age(effect.loss)}" if _held(platform, effect) else ""
         return f"{who}: outage {effect.outage}{loses}"
+    loses = f", loses {_age(effect.loss)}" if effect.loss.seconds != 0 else ""
+    if effect.cause is Cause.NOTHING_LEFT:
+        return "no copy of its data is left" if _held(platform, effect) else "nothing is left of it"
     return {
         Cause.THINNED: f"{len(alive)} still agree ({required(service)} must)",
         Cause.NO_PARTNER: f"no partner is left for {listed(alive)}, nor a spare",
@@ -117,8 +118,18 @@ def _follows(platform: Platform, effect: Effect, alive: Sequence[str], loss: Los
         Cause.BELOW_NEED: f"{len(alive)} left, and {required(service)} must live: a person acts: {effect.outage}",
         Cause.NO_QUORUM: f"{required(service)} must agree: nothing is automatic until a person acts: {effect.outage}",
         Cause.REBUILT: f"a person rebuilds it on {spare}: {effect.outage}",
-        Cause.NOTHING_LEFT: "no copy of its data is left" if _held(platform, effect) else "nothing is left of it",
-    }[effect.cause]
+    }[effect.cause] + loses
+
+
+def _restored(platform: Platform, effect: Effect, loss: Loss) -> str:
+    """`a restore of nightly takes 1 h (measured)`; a declared one begins when somebody has come."""
+    backup, times = effect.backup or "", platform.times
+    if not left(platform, platform.hosts(effect.subject, backup), loss):
+        return f"{backup} can be read, and no server is left to restore it on: {effect.outage}"
+    came = f" after {duration(times.response.seconds)}" if times.response.seconds else ""
+    if times.restore(backup).source == MEASURED or effect.outage.seconds is None:
+        return f"a restore of {backup} takes {effect.outage}"
+    return f"a restore of {backup} takes {times.restore(backup)}{came}"
 
 
 def _held(platform: Platform, effect: Effect) -> bool:

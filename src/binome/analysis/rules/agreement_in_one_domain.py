@@ -26,8 +26,8 @@ def findings(context: Context) -> Iterator[Found]:
                 Severity.ERROR,
                 name,
                 path,
-                f"{need} of {len(service.on)} members must agree: the loss of any one server ends every takeover, and "
-                "Patroni stops the primary's writes.",
+                f"{'Its only member' if need == 1 else f'Every one of its {need} members'} must live: the loss of any "
+                "one server ends every takeover, and Patroni stops the primary's writes.",
                 Remedy("Give it three members, each in another site."),
                 service.on,
             )

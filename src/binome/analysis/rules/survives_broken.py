@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from binome.analysis.edit import Remedy
+from binome.analysis.edges import fault
+from binome.analysis.explain import listed
 from binome.analysis.findings import Context, Found, Severity
-from binome.analysis.losses import bits
-from binome.analysis.outcome import Evaluation, Outcome, Platform, outcome_at
+from binome.analysis.losses import Loss, bits
+from binome.analysis.outcome import Evaluation, Outcome, Platform, details, outcome_at
 
 JUDGES_PROMISES = True
 _LESS = {"one": "none", "two": "one"}
@@ -29,31 +30,40 @@ def findings(context: Context) -> Iterator[Found]:
             for domain, outcome in context.survey.singly(name)
             if not outcome.goes_on and domain not in context.accepted_losses
         }
-        said, count = list(_closest(platform, stopped)), len(stopped)
-        if not said and product.survives == "two":
-            pairs = pairs or Evaluation(platform, context.survey.worse_pairs)
+        evaluation, broken = context.survey.singles, list(_closest(platform, stopped))
+        if not broken and product.survives == "two":
+            evaluation = pairs = pairs or Evaluation(platform, context.survey.worse_pairs)
             broken = _pairs(context, pairs, name)
-            said, count = [f"{' with '.join(loss)} ({outcome})" for loss, outcome in broken], len(broken)
-        if said:
-            more = f" and {len(said) - 4} others" if len(said) > 4 else ""
-            losses = f"{count} loss{'es' if count > 1 else ''}"
+        if broken:
+            wider = len(stopped) - len(broken) if stopped else 0
+            holds = f", nor {wider} that {'holds' if wider == 1 else 'hold'} them" if wider else ""
+            losses = f"{len(broken)} {'pair' if len(broken[0][0]) > 1 else 'loss'}"
+            losses += "" if len(broken) == 1 else "s" if len(broken[0][0]) > 1 else "es"
+            said = [f"{' with '.join(map(platform.domains.title, loss))} ({outcome})" for loss, outcome in broken]
+            first = evaluation.losses.losses.index(broken[0][0])
             yield Found(
                 Severity.ERROR,
                 name,
                 ("products", name, "survives" if "survives" in product.model_fields_set else "needs"),
-                f"It is to survive {product.survives} and does not survive {losses}: {', '.join(said[:4])}{more}.",
-                Remedy(f"Mend what stops it, or promise less: survives: {_LESS[product.survives]}."),
+                f"It is to survive {product.survives} and does not survive {losses}: {listed(said, 5)}{holds}.",
+                fault(
+                    platform,
+                    name,
+                    details(evaluation, name, 1 << first)[first],
+                    broken[0][0],
+                    f"promise less: survives: {_LESS[product.survives]}.",
+                ),
             )
 
 
-def _closest(platform: Platform, stopped: Mapping[str, Outcome]) -> Iterator[str]:
+def _closest(platform: Platform, stopped: Mapping[str, Outcome]) -> Iterator[tuple[Loss, Outcome]]:
     """The closest domains of each outcome, worst first."""
     for outcome in sorted(set(stopped.values()), reverse=True):
         for name in platform.domains.innermost(name for name, one in stopped.items() if one is outcome):
-            yield f"{platform.domains.title(name)} ({outcome})"
+            yield (name,), outcome
 
 
-def _pairs(context: Context, pairs: Evaluation, product: str) -> list[tuple[tuple[str, ...], Outcome]]:
+def _pairs(context: Context, pairs: Evaluation, product: str) -> list[tuple[Loss, Outcome]]:
     levels = pairs.levels(product)
     broken = [(pairs.losses.losses[position], outcome_at(levels, position)) for position in bits(levels[1])]
     alone = {domain for domain, outcome in context.survey.singly(product) if not outcome.goes_on}
