@@ -238,3 +238,59 @@ def test_an_estate_of_nothing_is_answered(tmp_path: Path) -> None:
     result = run(str(file))
     assert result.exit_code == 0
     assert "nothing to lose" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        (
+            "sms",
+            "it is a link, and what can be lost is a fault domain.  It is carried by alpha and beta: --lose alpha.",
+        ),
+        ("database", "it is a service, and what can be lost is a fault domain.  It is carried by gra-db and sbg-db"),
+        ("website", "it is a product, and what can be lost is a fault domain.  It is carried by gra-edge, sbg-edge, "),
+    ],
+)
+def test_what_carries_a_link_a_service_or_a_product_can_be_lost(name: str, what: str) -> None:
+    result = run(LITTORAL, "--lose", name)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"--lose {name}: {what}" in result.stderr
+    assert "Did you mean" not in result.stderr
+
+
+def test_fail_on_is_refused_together_with_lose() -> None:
+    result = run(LITTORAL, "--lose", "strasbourg", "--fail-on", "warning")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--fail-on is about findings" in result.stderr
+    assert "Not with --lose" in " ".join(run("--help").stdout.replace("│", " ").split())
+
+
+STANDBY = """
+sites: {a: {}, b: {}, c: {}, d: {}}
+servers: {x: {site: a}, y: {site: b}, z: {site: c}, s: {site: c}, v: {site: d}}
+services:
+  agree: {kind: etcd, on: [x, y, z]}
+  db: {kind: postgresql, on: [x, y], needs: [agree], takeover: automatic, replication: asynchronous, spares: [s]LAG}
+products: {shop: {needs: [db], objective: {rto: 1m}}}
+vaults: {away: {kind: directory, on: v, path: /srv}}
+data: {rows: {in: db, backup: [nightly]}}
+backups: {nightly: {of: [rows], method: dump, every: 1d, to: [away], proof: {every: 1d, on: s}}}
+lookout: {on: [x, y, z]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("lag", "cell", "legend"),
+    [
+        ("", "up 25 s −?", "−?: writes may be lost, and how many nobody has measured"),
+        (", lag: 30s", "up 25 s −30 s", "−: so much of the last writes may be lost."),
+        (", lag: 0s", "−", "9 single losses hurt nobody: up, no data lost, away for 25 s"),
+    ],
+)
+def test_writes_that_are_lost_are_said(lag: str, cell: str, legend: str, tmp_path: Path) -> None:
+    file = tmp_path / "estate.yaml"
+    file.write_text(STANDBY.replace("LAG", lag))
+    printed = run(str(file)).stdout
+    assert (cell in printed) == (lag != ", lag: 0s")
+    assert legend in printed
+    assert ("lag-unknown" in printed) == (lag == "")

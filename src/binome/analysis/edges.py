@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from binome.analysis import fate
 from binome.analysis.edit import Remedy, as_list, put
-from binome.analysis.explain import is_lost, listed, sentence
+from binome.analysis.explain import is_lost, is_slowed, listed, sentence
 from binome.analysis.losses import Loss
 from binome.analysis.outcome import Cause, Detail, Effect, Platform, required
 
+LOOK = "Look from three sites that no single loss takes two of: only then is a takeover hastened"
 _ADVICE = {
     Cause.THINNED: "Measure how long it is away",
     Cause.TAKEN_OVER: "Make its takeover quicker, or measure it",
@@ -34,8 +35,16 @@ def fault(platform: Platform, product: str, detail: Detail, loss: Loss, otherwis
     chain = " → ".join(platform.chains(product)[effect.subject])
     what = f"{chain}: {sentence(platform, effect.subject, [effect], loss)}."
     remedy = _spread(platform, effect, loss)
-    advice = remedy.words if remedy else _ADVICE[effect.cause]
+    advice = remedy.words if remedy else _advice(platform, effect)
     return Remedy(f"First {what}  {advice}; or {otherwise}", remedy.changes if remedy else ())
+
+
+def _advice(platform: Platform, effect: Effect) -> str:
+    if effect.cause is Cause.TAKEN_OVER and is_slowed(platform, effect):
+        return LOOK
+    if effect.cause is Cause.TAKEN_OVER and effect.loss.seconds != 0 and effect.outage.seconds is not None:
+        return "Let every write be on two members before it is acknowledged, or make the takeover quicker"
+    return _ADVICE[effect.cause]
 
 
 def _weight(effect: Effect) -> tuple[int, bool, float, bool, float]:

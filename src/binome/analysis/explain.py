@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from binome.analysis.losses import Loss
 from binome.analysis.outcome import Cause, Detail, Effect, Platform, required, required_for_load
 from binome.analysis.times import MEASURED, Time, duration, plus
+from binome.estate.model import PostgresqlService
 
 MOST_REASONS = 12
 
@@ -106,7 +107,8 @@ def _follows(platform: Platform, effect: Effect, alive: Sequence[str], loss: Los
     if effect.cause is Cause.TAKEN_OVER:
         who = f"{listed(alive)} {'takes' if len(alive) == 1 else 'take'} over"
         loses = f", loses {_age(effect.loss)}" if _held(platform, effect) else ""
-        return f"{who}: outage {effect.outage}{loses}"
+        slowed = ", too few lookout sites to hasten it" if is_slowed(platform, effect) else ""
+        return f"{who}: outage {effect.outage}{slowed}{loses}"
     loses = f", loses {_age(effect.loss)}" if effect.loss.seconds != 0 else ""
     if effect.cause is Cause.NOTHING_LEFT:
         return "no copy of its data is left" if _held(platform, effect) else "nothing is left of it"
@@ -130,6 +132,13 @@ def _restored(platform: Platform, effect: Effect, loss: Loss) -> str:
     if times.restore(backup).source == MEASURED or effect.outage.seconds is None:
         return f"a restore of {backup} takes {effect.outage}"
     return f"a restore of {backup} takes {times.restore(backup)}{came}"
+
+
+def is_slowed(platform: Platform, effect: Effect) -> bool:
+    """Whether Patroni's TTL acts alone, too few lookout sites agree, and that takes longer than a hastened takeover."""
+    service = platform.estate.services[effect.subject]
+    automatic = isinstance(service, PostgresqlService) and service.takeover == "automatic"
+    return automatic and effect.outage.seconds != platform.times.takeover(effect.subject).seconds
 
 
 def _held(platform: Platform, effect: Effect) -> bool:

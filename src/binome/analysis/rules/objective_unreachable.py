@@ -54,7 +54,7 @@ def findings(context: Context) -> Iterator[Found]:
                 name,
                 why[broken[0]],
                 evaluation.losses.losses[broken[0]],
-                "make it shorter (a partner, automatic takeover, a measured restore), or promise less.",
+                "promise less.",
             ),
         )
 

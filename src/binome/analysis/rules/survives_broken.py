@@ -36,7 +36,11 @@ def findings(context: Context) -> Iterator[Found]:
             broken = _pairs(context, pairs, name)
         if broken:
             wider = len(stopped) - len(broken) if stopped else 0
-            holds = f", nor {wider} that {'holds' if wider == 1 else 'hold'} them" if wider else ""
+            holds = (
+                f", nor {wider} that {'holds' if wider == 1 else 'hold'} {'it' if len(broken) == 1 else 'them'}"
+                if wider
+                else ""
+            )
             losses = f"{len(broken)} {'pair' if len(broken[0][0]) > 1 else 'loss'}"
             losses += "" if len(broken) == 1 else "s" if len(broken[0][0]) > 1 else "es"
             said = [f"{' with '.join(map(platform.domains.title, loss))} ({outcome})" for loss, outcome in broken]

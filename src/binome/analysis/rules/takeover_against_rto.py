@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from binome.analysis.edges import LOOK
 from binome.analysis.edit import Remedy, put
 from binome.analysis.findings import Context, Found, Severity
 from binome.analysis.losses import bits, union
@@ -80,8 +81,8 @@ def _remedy(platform: Platform, effect: Effect, rto: int) -> Remedy:
             platform.estate, ("services", name, "takeover"), "automatic", "Let it be taken over without a person."
         )
     if service.kind == "postgresql" and platform.times.takeover(name).within(rto):
-        if service.takeover != "automatic":
-            words = "Let it be hastened, with a lookout in three sites: with anything but automatic only the TTL acts."
-            return put(platform.estate, ("services", name, "takeover"), "automatic", words)
-        return Remedy("Look from three sites that no single loss takes two of: only then is a takeover hastened.")
+        if service.takeover == "automatic":
+            return Remedy(f"{LOOK}.")
+        words = "Let it be hastened, with a lookout in three sites: with anything but automatic only the TTL acts."
+        return put(platform.estate, ("services", name, "takeover"), "automatic", words)
     return Remedy("Measure it and hand it in with --measured, or declare it: takeover_outage: 5s.")
