@@ -294,3 +294,5 @@ def test_writes_that_are_lost_are_said(lag: str, cell: str, legend: str, tmp_pat
     assert (cell in printed) == (lag != ", lag: 0s")
     assert legend in printed
     assert ("lag-unknown" in printed) == (lag == "")
+    explained = run(str(file), "--lose", "a").stdout
+    assert ("goes on without anybody doing anything, but writes may be lost." in explained) == (lag != ", lag: 0s")

@@ -2,7 +2,7 @@
 
 Every single loss is listed; a pair only where it is worse for a product than either of its losses alone. A loss
 lists every product. Where a file names no products its services stand for them, and there may be thousands: a single
-loss lists those that it hurts, a pair those that it makes worse by itself and not through what they need.
+loss lists those that it hurts or costs data, a pair those that it makes worse by itself and not through what they need.
 """
 
 from __future__ import annotations

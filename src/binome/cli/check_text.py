@@ -48,7 +48,9 @@ def explanation(platform: Platform, loss: Loss, outcomes: Mapping[str, Detail], 
         parts.append(_wrapped(f"Left unprotected: {'; '.join(alone)}.", ""))
     worst = max((detail.outcome for detail in outcomes.values()), default=Outcome.UP)
     if worst.goes_on:
-        parts.append("Everything goes on without anybody doing anything.")
+        writes = any(detail.loss_s != 0 for detail in outcomes.values())
+        but = ", but writes may be lost" if writes else ""
+        parts.append(f"Everything goes on without anybody doing anything{but}.")
     else:
         parts.append(f"binome check {file} lists what to change.")
     return "\n\n".join(part for part in parts if part)
