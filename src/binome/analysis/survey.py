@@ -144,7 +144,8 @@ class _Ladder:
     """The times of some losses, and for each time the losses in which a service, or what it needs, takes as long."""
 
     def __init__(self, evaluation: Evaluation, time_of: Callable[[Effect], float | None]) -> None:
-        self._platform = evaluation.platform
+        every = ((name, evaluation.platform.needs(name)) for name in evaluation.platform.order)
+        self._needs = [(name, needs) for name, needs in every if needs]
         self._own: dict[float, dict[str, int]] = {}
         for name in (*evaluation.platform.estate.links, *evaluation.platform.order):
             for effect in evaluation.of(name):
@@ -162,10 +163,10 @@ class _Ladder:
         """The losses that take just so long, of each service and link that has any."""
         found = self._own.get(seconds, {})
         if found:
-            for name in self._platform.order:
-                more = union(found[need] for need in self._platform.needs(name) if need in found)
-                if more:
-                    found[name] = found.get(name, 0) | more
+            for name, needs in self._needs:
+                for need in needs:
+                    if need in found:
+                        found[name] = found.get(name, 0) | found[need]
         return found
 
 
