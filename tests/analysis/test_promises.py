@@ -29,6 +29,7 @@ class Case:
     product: str = "objective: {rto: 1m}, survives: one"
     lookout: str = "lookout: {on: [x, y, z]}"
     backup: str = "proof: {every: 1d, on: w}"
+    spares: str = "[s]"
     measured: bytes = b"{}"
 
     def platform(self) -> Platform:
@@ -37,7 +38,7 @@ sites: {self.sites}
 servers: {self.servers}
 services:
   agree: {{kind: etcd, on: {self.agreement}}}
-  db: {{kind: postgresql, on: {self.on}, needs: [agree], spares: [s], {self.database}}}
+  db: {{kind: postgresql, on: {self.on}, needs: [agree], spares: {self.spares}, {self.database}}}
 products: {{shop: {{needs: [db], {self.product}}}}}
 people: {{response: 15m}}
 vaults: {{away: {{kind: directory, on: v, path: /srv}}}}
@@ -284,3 +285,17 @@ def test_an_unknown_lag_is_a_finding_where_no_promise_is_broken_by_it() -> None:
 def test_the_only_member_of_an_agreement_is_said_so() -> None:
     found = Case(agreement="[z]").rules()["agreement-in-one-domain"].found.message
     assert found.startswith("Its only member must live: ")
+
+
+def test_the_edge_at_fault_is_what_breaks_the_objective_and_not_what_is_worse_besides() -> None:
+    """Without its spare each loss leaves the database alone: `degraded`, at once. It is the takeover that is late."""
+    case = Case(database=QUICK, product=SOON, lookout="lookout: {on: [x, y]}", agreement="[z, v, w]")
+    text = str(case.rules()["objective-unreachable"].found.remedy)
+    assert "y takes over: outage 25 s (default of postgresql), too few lookout sites to hasten it" in text
+    case.spares = "[]"
+    assert str(case.rules()["objective-unreachable"].found.remedy) == text
+
+
+def test_the_remedy_of_a_takeover_that_waits_for_a_person_is_the_line() -> None:
+    case = Case(database="takeover: manual", product="survives: one")
+    assert "takeover: automatic" in str(case.rules()["survives-broken"].found.remedy)

@@ -11,6 +11,7 @@ from binome.analysis.edit import Remedy, as_list, put
 from binome.analysis.explain import is_lost, is_slowed, listed, sentence
 from binome.analysis.losses import Loss
 from binome.analysis.outcome import Cause, Detail, Effect, Platform, required
+from binome.analysis.times import needs_person
 
 LOOK = "Look from three sites that no single loss takes two of: only then is a takeover hastened"
 _ADVICE = {
@@ -34,7 +35,7 @@ def fault(platform: Platform, product: str, detail: Detail, loss: Loss, otherwis
     effect = max(detail.effects, key=_weight)
     chain = " → ".join(platform.chains(product)[effect.subject])
     what = f"{chain}: {sentence(platform, effect.subject, [effect], loss)}."
-    remedy = _spread(platform, effect, loss)
+    remedy = _automatic(platform, effect) or _spread(platform, effect, loss)
     advice = remedy.words if remedy else _advice(platform, effect)
     return Remedy(f"First {what}  {advice}; or {otherwise}", remedy.changes if remedy else ())
 
@@ -45,6 +46,15 @@ def _advice(platform: Platform, effect: Effect) -> str:
     if effect.cause is Cause.TAKEN_OVER and effect.loss.seconds != 0 and effect.outage.seconds is not None:
         return "Let every write be on two members before it is acknowledged, or make the takeover quicker"
     return _ADVICE[effect.cause]
+
+
+def _automatic(platform: Platform, effect: Effect) -> Remedy | None:
+    """A takeover without a person, where the service itself asks for one."""
+    service = platform.estate.services.get(effect.subject)
+    if service is None or effect.cause is not Cause.PERSON_STARTS or not needs_person(service):
+        return None
+    words = "Let it be taken over without a person"
+    return put(platform.estate, ("services", effect.subject, "takeover"), "automatic", words)
 
 
 def _weight(effect: Effect) -> tuple[int, bool, float, bool, float]:

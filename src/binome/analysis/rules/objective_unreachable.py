@@ -52,7 +52,7 @@ def findings(context: Context) -> Iterator[Found]:
             fault(
                 platform,
                 name,
-                why[broken[0]],
+                _breaking(product, why[broken[0]]),
                 evaluation.losses.losses[broken[0]],
                 "promise less.",
             ),
@@ -98,6 +98,20 @@ def _breach(product: Product, detail: Detail) -> str:
         return f"loses {lost}, and the RPO is {duration((objective.rpo_ms or 0) / 1000)}"
     budget_s = _budget_ms(objective.availability or 0.0) / 1000
     return f"{outage}, and {objective.availability:.4%} leaves {duration(budget_s)} a month"
+
+
+def _breaking(product: Product, detail: Detail) -> Detail:
+    """Of all that a loss does, what breaks the objective by itself: the longest outage breaks it if any does."""
+    objective = product.objective
+    bounds = [objective.rto_ms, None if objective.availability is None else _budget_ms(objective.availability)]
+    return Detail(
+        tuple(
+            effect
+            for effect in detail.effects
+            if any(_beyond(effect.outage.seconds, bound) for bound in bounds)
+            or _beyond(effect.loss.seconds, objective.rpo_ms)
+        )
+    )
 
 
 def _budget_ms(availability: float) -> float:
