@@ -238,3 +238,31 @@ def test_an_estate_of_nothing_is_answered(tmp_path: Path) -> None:
     result = run(str(file))
     assert result.exit_code == 0
     assert "nothing to lose" in result.stdout
+
+
+def test_a_product_that_a_loss_does_not_touch_is_left_out() -> None:
+    answer = json.loads(run(LITTORAL, "--json").stdout)
+    products = {tuple(one["domains"]): one["products"] for one in answer["losses"]}
+    assert list(products["maps",]) == ["shop-presence"]
+    assert products["ams-vault",] == {}
+    for loss in answer["losses"]:
+        assert all(one["because"] for one in loss["products"].values())
+
+
+def test_many_products_do_not_make_the_answer_long(tmp_path: Path) -> None:
+    """A chain of services that one site takes: reasons are capped, though each service is a reason for the next."""
+    lines = [
+        "sites: {a: {}, b: {}}",
+        "servers:",
+        *(f"  s-{n}: {{site: {'ab'[n % 2]}}}" for n in range(60)),
+        "services:",
+    ]
+    for n in range(60):
+        lines.append(f"  t-{n}: {{kind: generic, on: [s-{n}], needs: [{f't-{n - 1}' if n else ''}]}}")
+    file = tmp_path / "estate.yaml"
+    file.write_text("\n".join(lines))
+    without = json.loads(run(str(file), "--json").stdout)["losses"][0]["products"]
+    assert max(len(one["because"]) for one in without.values()) == 3
+    file.write_text("\n".join([*lines, "products: {p: {needs: [t-59]}}"]))
+    reasons = json.loads(run(str(file), "--json").stdout)["losses"][0]["products"]["p"]["because"]
+    assert (len(reasons), reasons[-1]) == (13, "and more")

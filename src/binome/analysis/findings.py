@@ -8,8 +8,8 @@ and its module docstring says what it decides and why it matters. `docs/rules/<i
 judges what a product promises says `JUDGES_PROMISES = True`: it runs after the others, and knows which losses the team
 has accepted.
 
-Severities: an *error* is a promise that does not hold, or data that one loss destroys; a *warning* a weak spot that no
-promise covers; *info* a wish.
+Severities: an *error* is a promise that does not hold, or redundancy or data that one loss destroys; a *warning* a weak
+spot that no promise covers; *info* a wish.
 
 `accept` takes a finding by rule and subject until its day is over; then it is back. What is accepted is shown, never
 hidden, and never counts.

@@ -20,6 +20,9 @@ from binome.estate.model import Backup
 CANDIDATES = 50
 """How many servers are tried as a replacement; a remedy is a proposal, not a placement."""
 
+MOST_AGREEING = 10
+"""Agreements of more members than anybody runs are not looked through for the one to leave out."""
+
 
 def spread(platform: Platform, name: str, places: Sequence[str], words: str) -> Remedy:
     """The remedy for a service of which `places` take too many: another member, or another hypervisor for one."""
@@ -97,6 +100,8 @@ def prover(platform: Platform, backup: Backup, members: Sequence[str]) -> str | 
 def odd(platform: Platform, name: str) -> list[str] | None:
     """The members of an agreement of an even number, one fewer, so that no domain takes a majority."""
     on = platform.estate.services[name].on
+    if len(on) > MOST_AGREEING:
+        return None
     fewer = [[*on[:position], *on[position + 1 :]] for position in reversed(range(len(on)))]
     need = len(on) // 2
     for members in fewer:

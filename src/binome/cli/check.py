@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Annotated
@@ -12,11 +13,11 @@ from binome.analysis.answer import as_json as answer
 from binome.analysis.domains import Domains
 from binome.analysis.findings import Finding, Severity, judge
 from binome.analysis.losses import Loss
-from binome.analysis.outcome import Detail, Evaluation, Outcome, Platform, details
+from binome.analysis.outcome import UNTOUCHED, Detail, Evaluation, Outcome, Platform, details
 from binome.analysis.survey import survey
 from binome.analysis.times import Measured, MeasuredError
 from binome.cli import check_text
-from binome.cli.exits import Exit, fail, print_json, read_estate
+from binome.cli.exits import Exit, fail, read_estate
 from binome.estate import Estate
 from binome.estate.problem import did_you_mean, shown
 
@@ -40,7 +41,7 @@ def check(
     found = survey(platform)
     findings = judge(found, _today())
     if as_json:
-        print_json(answer(found, findings))
+        sys.stdout.writelines(answer(found, findings))
     else:
         print(check_text.report(found, findings, str(file)))
     if _bad(findings, Severity[fail_on.upper()]):
@@ -59,10 +60,10 @@ def _explain(platform: Platform, loss: Loss, file: Path, *, as_json: bool) -> No
     evaluation = Evaluation(platform, [loss])
     outcomes: dict[str, Detail] = {}
     for product in platform.products:
-        outcomes[product] = details(evaluation, product).get(0, Detail(()))
+        outcomes[product] = details(evaluation, product).get(0, UNTOUCHED)
     if as_json:
         found = survey(platform)
-        print_json(answer(found, judge(found, _today()), loss))
+        sys.stdout.writelines(answer(found, judge(found, _today()), loss))
     else:
         print(check_text.explanation(platform, loss, outcomes, str(file)))
     if any(detail.outcome > Outcome.DEGRADED for detail in outcomes.values()):
