@@ -14,6 +14,8 @@ from binome.analysis.findings import Context, Found, Severity
 from binome.analysis.outcome import Platform, required
 from binome.estate.model import AnyService
 
+SUBJECTS = ("services",)
+
 _PRECEDENT = (
     "In November 2020 a switch that half worked kept an etcd of Cloudflare's from agreeing: for 6 h 33 min its API "
     "answered as few as 75 % of the requests."

@@ -13,6 +13,8 @@ from binome.analysis.explain import listed
 from binome.analysis.findings import Context, Found
 from binome.analysis.outcome import Platform
 
+SUBJECTS = ("backups",)
+
 _FIRE = "In Strasbourg, in March 2021, owners with such backups began again from nothing."
 
 

@@ -11,6 +11,8 @@ from binome.analysis import placement
 from binome.analysis.edit import Remedy, put
 from binome.analysis.findings import Context, Found, Severity
 
+SUBJECTS = ("backups",)
+
 _PRECEDENT = (
     "In January 2017 GitLab found, with its database deleted, that none of its five ways of copying had worked: six "
     "hours of data were lost."

@@ -8,6 +8,8 @@ from binome.analysis import fate, placement
 from binome.analysis.findings import Context, Found
 from binome.analysis.outcome import required
 
+SUBJECTS = ("services",)
+
 
 def findings(context: Context) -> Iterator[Found]:
     """One finding a group of three or more members."""

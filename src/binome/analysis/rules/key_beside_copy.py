@@ -14,6 +14,8 @@ from binome.analysis.findings import Context, Found, Severity
 from binome.analysis.outcome import Platform
 from binome.estate.model import Vault
 
+SUBJECTS = ("vaults",)
+
 
 def findings(context: Context) -> Iterator[Found]:
     """One finding a vault."""

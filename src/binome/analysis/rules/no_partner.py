@@ -9,6 +9,8 @@ from binome.analysis.edit import Remedy
 from binome.analysis.findings import Context, Found, Severity
 from binome.analysis.outcome import required
 
+SUBJECTS = ("services",)
+
 
 def findings(context: Context) -> Iterator[Found]:
     """One finding a service."""

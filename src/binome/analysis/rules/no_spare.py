@@ -14,6 +14,8 @@ from binome.analysis.findings import Context, Found, Severity
 from binome.analysis.losses import bits
 from binome.analysis.outcome import Cause
 
+SUBJECTS = ("services",)
+
 _FIRE = "After the fire of March 2021 servers in Strasbourg came back over weeks, those of the burned building never."
 
 

@@ -15,6 +15,8 @@ from binome.analysis.outcome import Detail, details
 from binome.analysis.times import duration
 from binome.estate.model import Objective, Product
 
+SUBJECTS = ("products",)
+
 JUDGES_PROMISES = True
 MONTH_S = 30 * 86_400
 

@@ -8,6 +8,8 @@ from binome.analysis.contracts import contract
 from binome.analysis.edit import Remedy
 from binome.analysis.findings import Context, Found
 
+SUBJECTS = ("hosters",)
+
 _PRECEDENT = (
     "In May 2024 a mistake of Google Cloud's deleted UniSuper's private cloud with its copies; a backup with another "
     "provider helped to bring it back."

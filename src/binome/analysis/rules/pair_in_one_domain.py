@@ -11,6 +11,8 @@ from binome.analysis import fate, placement
 from binome.analysis.findings import Context, Found
 from binome.analysis.outcome import required
 
+SUBJECTS = ("services",)
+
 _FIRE = "In Strasbourg, in March 2021, owners whose second server stood next door lost both in one fire."
 
 

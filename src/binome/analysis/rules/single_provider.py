@@ -8,6 +8,8 @@ from binome.analysis.edit import Remedy
 from binome.analysis.fate import shared, titles
 from binome.analysis.findings import Context, Found, Severity
 
+SUBJECTS = ("links",)
+
 
 def findings(context: Context) -> Iterator[Found]:
     """One finding a link."""

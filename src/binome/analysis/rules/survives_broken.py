@@ -1,7 +1,7 @@
 """The promise to survive does not hold: a loss that a product says it survives stops it, or waits for a person.
 
-Losses that an accepted finding is about do not count. For `survives: two` pairs are held against it once every single
-loss is survived.
+What an accepted finding is about does not count (waived.py). For `survives: two` pairs are held against it once every
+single loss is survived.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from binome.analysis.edit import Remedy
 from binome.analysis.findings import Context, Found, Severity
 from binome.analysis.losses import bits
 from binome.analysis.outcome import Evaluation, Outcome, Platform, outcome_at
+
+SUBJECTS = ("products",)
 
 JUDGES_PROMISES = True
 _LESS = {"one": "none", "two": "one"}
@@ -26,8 +28,8 @@ def findings(context: Context) -> Iterator[Found]:
             continue
         stopped = {
             domain: outcome
-            for domain, outcome in context.survey.singly(name)
-            if not outcome.goes_on and domain not in context.accepted_losses
+            for domain, outcome in context.waived.singly(context.survey.singles, name)
+            if not outcome.goes_on
         }
         said, count = list(_closest(platform, stopped)), len(stopped)
         if not said and product.survives == "two":
@@ -54,10 +56,9 @@ def _closest(platform: Platform, stopped: Mapping[str, Outcome]) -> Iterator[str
 
 
 def _pairs(context: Context, pairs: Evaluation, product: str) -> list[tuple[tuple[str, ...], Outcome]]:
-    levels = pairs.levels(product)
+    levels = context.waived.levels(pairs, product)
     broken = [(pairs.losses.losses[position], outcome_at(levels, position)) for position in bits(levels[1])]
     alone = {domain for domain, outcome in context.survey.singly(product) if not outcome.goes_on}
-    known = context.accepted_losses | alone
     return sorted(
-        ((loss, outcome) for loss, outcome in broken if known.isdisjoint(loss)), key=lambda one: (-one[1], one[0])
+        ((loss, outcome) for loss, outcome in broken if alone.isdisjoint(loss)), key=lambda one: (-one[1], one[0])
     )

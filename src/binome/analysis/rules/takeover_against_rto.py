@@ -9,6 +9,8 @@ from binome.analysis.findings import Context, Found, Severity
 from binome.analysis.outcome import Platform, required
 from binome.analysis.times import duration, needs_person
 
+SUBJECTS = ("services",)
+
 
 def findings(context: Context) -> Iterator[Found]:
     """One finding a service: the product with the least patience speaks for all."""

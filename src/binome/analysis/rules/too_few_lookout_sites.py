@@ -14,6 +14,11 @@ from binome.analysis.explain import listed
 from binome.analysis.findings import Context, Found, Severity
 from binome.analysis.outcome import Platform
 
+SUBJECTS = (
+    "lookout",
+    "services",
+)
+
 
 def findings(context: Context) -> Iterator[Found]:
     """At most one finding."""
