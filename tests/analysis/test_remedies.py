@@ -205,3 +205,66 @@ def test_a_precedent_is_of_the_kind_of_place(kind: str, rule: str) -> None:
     text += "services: {web: {kind: http, on: [x, y]}}\n"
     message = found(text, "pair-in-one-domain").found.message
     assert ("Strasbourg" in message) == bool(rule)
+
+
+def rules_of(text: str) -> set[str]:
+    return {one.rule for one in judged(text)}
+
+
+def test_an_agreement_that_shares_a_region_alone_is_a_warning() -> None:
+    text = "sites: {a: {region: r}, b: {region: r}, c: {}}\nservers: {x: {site: a}, y: {site: b}, z: {site: c}}\n"
+    text += "services: {agreed: {kind: etcd, on: [x, y, z]}}\n"
+    finding = found(text, "agreement-in-one-domain")
+    assert finding.found.severity is Severity.WARNING
+    assert found(text.replace("site: b", "site: a"), "agreement-in-one-domain").found.severity is Severity.ERROR
+
+
+def test_several_providers_in_one_place_are_one() -> None:
+    text = "domains: {lines: {kind: carrier}, other: {kind: carrier}}\nlinks: {sms: {kind: sms, providers: {"
+    text += "alpha: {host: a.example, in: [lines]}, beta: {host: b.example, in: [lines]}}}}\n"
+    finding = found(text, "single-provider")
+    assert "All 2 providers stand in carrier lines" in finding.found.message
+    assert finding.found.explains == ("lines",)
+    assert "single-provider" not in rules_of(text.replace("b.example, in: [lines]", "b.example, in: [other]"))
+
+
+def test_a_proof_on_a_member_is_none() -> None:
+    text = bad("backup-unproven").replace("to: [away]}", "to: [away], proof: {every: 1d, on: gra-db}}")
+    assert "It is proven on gra-db" in found(text, "backup-unproven").found.message
+    assert "backup-unproven" not in rules_of(text.replace("on: gra-db}}", "on: par-1}}"))
+
+
+PAGING = "sites: {a: {}}\nservers: {x: {site: a, address: 10.0.0.1}}\nnames: {}\n"
+
+
+@pytest.mark.parametrize(
+    ("sender", "said"),
+    [
+        ("{kind: smtp, host: 10.0.0.1}", "a server of the platform"),
+        ('{kind: webhook, url: "http://10.0.0.1:8080/page"}', "a server of the platform"),
+        ('{kind: webhook, url: "https://SMS.Alpha.example/page"}', "the provider of sms"),
+        ('{kind: webhook, url: "https://sms.other.example/page"}', ""),
+    ],
+)
+def test_how_a_sender_hangs_on_the_platform(sender: str, said: str) -> None:
+    text = (
+        PAGING
+        + 'links: {sms: {kind: sms, providers: {one: {url: "https://sms.alpha.Example"}, two: {host: b.example}}}}\n'
+    )
+    text += f"people: {{senders: {{way: {sender}}}, routes: [{{via: way}}]}}\n"
+    every = [one.found.message for one in judged(text) if one.rule == "paging-depends-on-platform"]
+    assert [said in one for one in every] == ([True] if said else [])
+
+
+def test_people_whom_no_page_reaches() -> None:
+    text = "people:\n  contacts: {ops: {email: ops@a.example}}\n"
+    assert "Nobody is ever paged" in found(text, "paging-depends-on-platform").found.message
+    text += "  senders: {mail: {kind: smtp, host: mx.a.example}}\n"
+    assert "No route says" in found(text, "paging-depends-on-platform").found.message
+    assert "paging-depends-on-platform" not in rules_of(f"{text}  routes: [{{via: mail}}]\n")
+
+
+def test_an_account_alone_asks_for_no_spare() -> None:
+    text = "sites: {a: {}, b: {}, c: {}}\ndomains: {bill: {kind: account}}\nservers: {x: {site: a, in: [bill]}, "
+    text += "y: {site: b}, z: {site: c, in: [bill]}}\nservices: {web: {kind: http, on: [x, y], spares: [z]}}\n"
+    assert "no-spare" not in rules_of(text)

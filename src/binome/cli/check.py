@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -17,8 +17,8 @@ from binome.analysis.outcome import UNTOUCHED, Detail, Evaluation, Outcome, Plat
 from binome.analysis.survey import survey
 from binome.analysis.times import Measured, MeasuredError
 from binome.cli import check_text
-from binome.cli.exits import Exit, fail, read_estate
-from binome.estate import Estate
+from binome.cli.exits import Exit, fail, print_json, read_estate
+from binome.estate import MAX_BYTES, Estate
 from binome.estate.problem import did_you_mean, shown
 
 
@@ -34,7 +34,7 @@ def check(
         remedy = did_you_mean(fail_on, [frozenset(map(str, Severity))], "Use error, warning or info.")
         fail(f"--fail-on {shown(fail_on)}: there is no such severity.  {remedy}", Exit.BAD_INPUT)
     estate = read_estate(file, as_json=as_json)
-    platform = Platform(estate, _measured(measured, estate))
+    platform = Platform(estate, _measured(measured, estate, as_json=as_json))
     if lose is not None:
         _explain(platform, _names(lose, platform.domains), file, as_json=as_json)
         return
@@ -87,12 +87,23 @@ def _names(lose: str, domains: Domains) -> Loss:
     return tuple(names)
 
 
-def _measured(path: Path | None, estate: Estate) -> Measured:
+def _measured(path: Path | None, estate: Estate, *, as_json: bool) -> Measured:
     if path is None:
         return Measured()
     try:
-        return Measured.read(path.read_bytes(), estate)
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)  # one more than is accepted, as in read_estate
+        if len(raw) > MAX_BYTES:
+            raise MeasuredError([f"it is larger than {MAX_BYTES:,} bytes."])
+        return Measured.read(raw, estate)
     except OSError as error:
-        fail(f"{path}: {error.strerror}; nothing was done.", Exit.BAD_INPUT)
+        _refused(path, [f"{error.strerror}; nothing was done."], as_json=as_json)
     except MeasuredError as error:
-        fail("\n".join(f"{path}: {problem}" for problem in error.problems), Exit.BAD_INPUT)
+        _refused(path, error.problems, as_json=as_json)
+
+
+def _refused(path: Path, problems: list[str], *, as_json: bool) -> NoReturn:
+    if as_json:
+        print_json({"errors": [{"file": str(path), "message": problem} for problem in problems]})
+        raise typer.Exit(Exit.BAD_INPUT)
+    fail("\n".join(f"{path}: {problem}" for problem in problems), Exit.BAD_INPUT)
