@@ -12,7 +12,7 @@ common is put into words once.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,8 +52,7 @@ def as_json(survey: Survey, findings: Sequence[Finding], asked: Loss | None = No
     yield "}}\n}\n"
 
 
-def _text(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+_text: Callable[[Any], str] = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _joined(entries: Iterable[Iterable[str]]) -> Iterator[str]:

@@ -100,6 +100,8 @@ class Domains:
 
     def way(self, name: str, domain: str) -> tuple[str, ...]:
         """The shortest way from `name` out to `domain`, both included: `(sbg2-db, sbg-2, strasbourg)`."""
+        if domain in self._parents[name]:
+            return (name, domain)
         ways: list[tuple[str, ...]] = [(name,)]
         seen = {name}
         for way in ways:
