@@ -6,11 +6,11 @@ done follows from its cause.
 
 from __future__ import annotations
 
-from binome.analysis import fate
-from binome.analysis.edit import Remedy, as_list, put
+from binome.analysis.edit import Remedy, put
 from binome.analysis.explain import is_lost, is_slowed, listed, sentence
 from binome.analysis.losses import Loss
 from binome.analysis.outcome import Cause, Detail, Effect, Platform, required
+from binome.analysis.placement import manned, moved
 from binome.analysis.times import needs_person
 
 LOOK = "Look from three sites that no single loss takes two of: only then is a takeover hastened"
@@ -77,7 +77,5 @@ def _spread(platform: Platform, effect: Effect, loss: Loss) -> Remedy | None:
     if len(gone) < 2:
         return None
     words = f"Part {listed(gone)}: not so many of them may stand in {platform.domains.title(loss[0])}"
-    members = fate.moved(platform, effect.subject, need)
-    if members is None:
-        return Remedy(words)
-    return put(platform.estate, ("services", effect.subject, "on"), as_list(members), words)
+    members = moved(platform, effect.subject, need)
+    return manned(platform, effect.subject, members, words) if members else Remedy(words)

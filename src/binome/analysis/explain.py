@@ -9,39 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from binome.analysis.losses import Loss
-from binome.analysis.outcome import Cause, Detail, Effect, Platform, required, required_for_load
+from binome.analysis.outcome import Cause, Effect, Platform, required, required_for_load
 from binome.analysis.times import MEASURED, Time, duration, plus
 from binome.estate.model import PostgresqlService
 
-MOST_REASONS = 12
-
-
-def because(platform: Platform, product: str, detail: Detail, loss: Loss, said: dict[Effect, str]) -> list[str]:
-    """One sentence an effect, worst first: chain, what is lost, what follows; beyond `MOST_REASONS` how many more.
-
-    `said` keeps the sentences of one loss, which its products share.
-    """
-    chains = platform.chains(product)
-    reasons = []
-    for effect in detail.effects[:MOST_REASONS]:
-        if effect not in said:
-            said[effect] = sentence(platform, effect.subject, [effect], loss)
-        reasons.append(f"{' → '.join(chains[effect.subject])}: {said[effect]}")
-    more = len(detail.effects) - MOST_REASONS
-    return [*reasons, f"and {more} more"] if more > 0 else reasons
+MOST_NAMED = 6
 
 
 def is_lost(platform: Platform, name: str, loss: Loss) -> bool:
     """Whether a loss takes this fault domain."""
-    return any(platform.domains.holds(domain, name) for domain in loss)
+    return name in platform.domains.lost(loss)
 
 
 def left(platform: Platform, names: Iterable[str], loss: Loss) -> list[str]:
     """Those that the loss leaves."""
-    return [name for name in names if not is_lost(platform, name, loss)]
+    lost = platform.domains.lost(loss)
+    return [name for name in names if name not in lost]
 
 
-def listed(names: Sequence[str], most: int = 6) -> str:
+def listed(names: Sequence[str], most: int = MOST_NAMED) -> str:
     """`a`, `a and b`, `a, b and c`; beyond `most` names, how many more there are."""
     if len(names) > most:
         return f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
@@ -67,7 +53,8 @@ def _delivers(platform: Platform, name: str, loss: Loss) -> str:
 
 
 def _gone(platform: Platform, members: Sequence[str], loss: Loss, noun: str = "member") -> str:
-    gone = [_through(platform, name, loss) for name in members if is_lost(platform, name, loss)]
+    lost = platform.domains.lost(loss)
+    gone = [name for name in members if name in lost]
     if not gone:
         return f"no {noun} is lost"
     if len(gone) < len(members):
@@ -76,7 +63,8 @@ def _gone(platform: Platform, members: Sequence[str], loss: Loss, noun: str = "m
         share = (
             f"the only {noun}" if len(gone) == 1 else "both of them" if len(gone) == 2 else f"all {len(gone)} {noun}s"
         )
-    return f"{listed(gone)} {_are(gone)} lost, {share}"
+    shown = [_through(platform, name, loss) for name in gone[:MOST_NAMED]]  # beyond these they are only counted
+    return f"{listed([*shown, *gone[MOST_NAMED:]])} {_are(gone)} lost, {share}"
 
 
 def _are(names: Sequence[str]) -> str:

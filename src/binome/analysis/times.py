@@ -20,6 +20,7 @@ does, what was measured is a hastened takeover, and says nothing about one that 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,12 +71,14 @@ class Measured:
     @classmethod
     def read(cls, raw: bytes, estate: Estate) -> Measured:
         """Reads a JSON file of measured values; raises MeasuredError with every mistake."""
+        problems: list[str] = []
         try:
-            content = json.loads(raw)
+            content = json.loads(raw, object_pairs_hook=lambda pairs: _once(pairs, problems))
         except ValueError as error:
             raise MeasuredError([f"this is not JSON: {error}"]) from None
+        except RecursionError:
+            raise MeasuredError(["this is nested too deeply: sections, names, measures."]) from None
         values: dict[tuple[str, str, str], float] = {}
-        problems: list[str] = []
         for path, value in _leaves(content, (), problems):
             problem = _problem(path, value, estate)
             if problem is None:
@@ -85,6 +88,15 @@ class Measured:
         if problems:
             raise MeasuredError(problems)
         return cls(values)
+
+
+def _once(pairs: list[tuple[str, Any]], problems: list[str]) -> dict[str, Any]:
+    """An object of JSON, whose keys must differ: of two values one would be passed over in silence."""
+    counted = Counter(key for key, _ in pairs)
+    problems.extend(
+        f"{shown(key)} is there {count} times; give it once." for key, count in counted.items() if count > 1
+    )
+    return dict(pairs)
 
 
 def _leaves(node: Any, path: tuple[str, ...], problems: list[str]) -> Iterator[tuple[tuple[str, ...], Any]]:

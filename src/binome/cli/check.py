@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -12,12 +13,12 @@ from binome.analysis.answer import as_json as answer
 from binome.analysis.explain import listed
 from binome.analysis.findings import Finding, Severity, judge
 from binome.analysis.losses import Loss
-from binome.analysis.outcome import Detail, Evaluation, Outcome, Platform, details
+from binome.analysis.outcome import UNTOUCHED, Detail, Evaluation, Outcome, Platform, details
 from binome.analysis.survey import survey
 from binome.analysis.times import Measured, MeasuredError
 from binome.cli import check_text
 from binome.cli.exits import Exit, fail, print_json, read_estate
-from binome.estate import Estate
+from binome.estate import MAX_BYTES, Estate
 from binome.estate.problem import did_you_mean, shown
 
 
@@ -37,14 +38,14 @@ def check(
     """Try every loss of one or two fault domains: what stops, why, and the line to change."""
     least = _severity(fail_on, lose)
     estate = read_estate(file, as_json=as_json)
-    platform = Platform(estate, _measured(measured, estate))
+    platform = Platform(estate, _measured(measured, estate, as_json=as_json))
     if lose is not None:
         _explain(platform, _names(lose, platform), file, as_json=as_json)
         return
     found = survey(platform)
     findings = judge(found, _today())
     if as_json:
-        print_json(answer(found, findings))
+        sys.stdout.writelines(answer(found, findings))
     else:
         print(check_text.report(found, findings, str(file)))
     if _bad(findings, least):
@@ -78,10 +79,10 @@ def _explain(platform: Platform, loss: Loss, file: Path, *, as_json: bool) -> No
     evaluation = Evaluation(platform, [loss])
     outcomes: dict[str, Detail] = {}
     for product in platform.products:
-        outcomes[product] = details(evaluation, product).get(0, Detail(()))
+        outcomes[product] = details(evaluation, product).get(0, UNTOUCHED)
     if as_json:
         found = survey(platform)
-        print_json(answer(found, judge(found, _today()), loss))
+        sys.stdout.writelines(answer(found, judge(found, _today()), loss))
     else:
         print(check_text.explanation(platform, loss, outcomes, str(file)))
     if any(detail.outcome > Outcome.DEGRADED for detail in outcomes.values()):
@@ -124,12 +125,23 @@ def _carriers(name: str, platform: Platform) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _measured(path: Path | None, estate: Estate) -> Measured:
+def _measured(path: Path | None, estate: Estate, *, as_json: bool) -> Measured:
     if path is None:
         return Measured()
     try:
-        return Measured.read(path.read_bytes(), estate)
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)  # one more than is accepted, as in read_estate
+        if len(raw) > MAX_BYTES:
+            raise MeasuredError([f"it is larger than {MAX_BYTES:,} bytes."])
+        return Measured.read(raw, estate)
     except OSError as error:
-        fail(f"{path}: {error.strerror}; nothing was done.", Exit.BAD_INPUT)
+        _refused(path, [f"{error.strerror}; nothing was done."], as_json=as_json)
     except MeasuredError as error:
-        fail("\n".join(f"{path}: {problem}" for problem in error.problems), Exit.BAD_INPUT)
+        _refused(path, error.problems, as_json=as_json)
+
+
+def _refused(path: Path, problems: list[str], *, as_json: bool) -> NoReturn:
+    if as_json:
+        print_json({"errors": [{"file": str(path), "message": problem} for problem in problems]})
+        raise typer.Exit(Exit.BAD_INPUT)
+    fail("\n".join(f"{path}: {problem}" for problem in problems), Exit.BAD_INPUT)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -258,22 +257,15 @@ def _finding(finding: Finding, file: str) -> Iterator[str]:
 
 
 def _change(change: Change) -> Iterator[str]:
-    """The line now and then, both cut to where they differ if they are too long."""
+    """The line now and then, whole: a terminal wraps what is too long, and what is copied is the line."""
     added = len(change.then) > 1
     lines = [change.now, *(change.then[1:] if added else change.then)]
-    room = width() - 18
-    if max(map(len, lines)) > room:
-        lines = [re.sub(r"\s+#[^\"']*$", "", line) for line in lines]  # a comment is the first to go
-    if max(map(len, lines)) > room and not added:
-        same = next((at for at, (one, other) in enumerate(zip(*lines, strict=False)) if one != other), 0)
-        start = max(0, same - room // 3)
-        lines = ["…" + line[start:] if start else line for line in lines]
     numbers = [
         f"  {change.line}",
         *(f"{'+' if added else '→'} {change.line + (at if added else 0)}" for at in range(1, len(lines))),
     ]
     for number, line in zip(numbers, lines, strict=True):
-        yield f"         {number:<5}| {line if len(line) <= room else line[: room - 1] + '…'}"
+        yield f"         {number:<5}| {line}".rstrip()
 
 
 def _accepted(finding: Finding, entry: Accepted) -> str:

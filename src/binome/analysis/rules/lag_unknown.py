@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from binome.analysis.edit import put
 from binome.analysis.findings import Context, Found, Severity
 
+SUBJECTS = ("services",)
+
 
 def findings(context: Context) -> Iterator[Found]:
     """One finding a service."""

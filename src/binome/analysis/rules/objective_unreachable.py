@@ -19,6 +19,8 @@ from binome.analysis.outcome import Detail, Evaluation, details
 from binome.analysis.times import duration
 from binome.estate.model import Product
 
+SUBJECTS = ("products",)
+
 JUDGES_PROMISES = True
 MONTH_S = 30 * 86_400
 MOST_NAMED = 3

@@ -1,7 +1,7 @@
 """The promise to survive does not hold: a loss that a product says it survives stops it, or waits for a person.
 
-Losses that an accepted finding is about do not count. For `survives: two` pairs are held against it once every single
-loss is survived.
+What an accepted finding is about does not count (waived.py). For `survives: two` pairs are held against it once every
+single loss is survived.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from binome.analysis.explain import listed
 from binome.analysis.findings import Context, Found, Severity
 from binome.analysis.losses import Loss, bits
 from binome.analysis.outcome import Evaluation, Outcome, Platform, details, outcome_at
+
+SUBJECTS = ("products",)
 
 JUDGES_PROMISES = True
 _LESS = {"one": "none", "two": "one"}
@@ -27,8 +29,8 @@ def findings(context: Context) -> Iterator[Found]:
             continue
         stopped = {
             domain: outcome
-            for domain, outcome in context.survey.singly(name)
-            if not outcome.goes_on and domain not in context.accepted_losses
+            for domain, outcome in context.waived.singly(context.survey.singles, name)
+            if not outcome.goes_on
         }
         evaluation, broken = context.survey.singles, list(_closest(platform, stopped))
         if not broken and product.survives == "two":
@@ -68,10 +70,9 @@ def _closest(platform: Platform, stopped: Mapping[str, Outcome]) -> Iterator[tup
 
 
 def _pairs(context: Context, pairs: Evaluation, product: str) -> list[tuple[Loss, Outcome]]:
-    levels = pairs.levels(product)
+    levels = context.waived.levels(pairs, product)
     broken = [(pairs.losses.losses[position], outcome_at(levels, position)) for position in bits(levels[1])]
     alone = {domain for domain, outcome in context.survey.singly(product) if not outcome.goes_on}
-    known = context.accepted_losses | alone
     return sorted(
-        ((loss, outcome) for loss, outcome in broken if known.isdisjoint(loss)), key=lambda one: (-one[1], one[0])
+        ((loss, outcome) for loss, outcome in broken if alone.isdisjoint(loss)), key=lambda one: (-one[1], one[0])
     )

@@ -15,6 +15,8 @@ from binome.analysis.losses import bits, union
 from binome.analysis.outcome import Cause, Effect, Platform
 from binome.analysis.times import duration, needs_person
 
+SUBJECTS = ("services",)
+
 TAKEOVERS = (Cause.TAKEN_OVER, Cause.PERSON_STARTS)
 
 
