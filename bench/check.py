@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.analysis.oracle import Oracle
 
+from binome.analysis.answer import as_json
 from binome.analysis.findings import judge
 from binome.analysis.outcome import Platform
 from binome.analysis.survey import Survey, survey
@@ -81,16 +82,19 @@ def oracle_seconds(estate: Estate, found: Survey, tried: int) -> float:
 
 
 def main() -> None:
-    print("servers  services  domains     losses   file MB   read s   evaluate s   rules s   peak MB")
+    print("servers  services  domains     losses   file MB   read s   evaluate s   rules s   peak MB   --json s   MB")
     for servers in (100, 1_000, 10_000):
         text = estate_text(servers, servers // 10, 200)
         reading, estate = timed(lambda text=text: load(text))  # type: ignore[misc]
         evaluating, found = timed(lambda estate=estate: survey(Platform(estate)))  # type: ignore[misc]
         peak = peak_mb()
-        judging, _ = timed(lambda found=found: judge(found, date(2026, 1, 1)))  # type: ignore[misc]
+        judging, found_by_rules = timed(lambda found=found: judge(found, date(2026, 1, 1)))  # type: ignore[misc]
+        writing, size = timed(lambda: sum(len(part.encode()) for part in as_json(found, found_by_rules)))  # noqa: B023
+        peak = max(peak, peak_mb())
         print(
             f"{servers:>7}  {servers // 10:>8}  {len(found.platform.domains.above_servers):>7}  {found.tried:>9,}"
-            f"   {len(text) / 1e6:>7.2f}   {reading:>6.2f}   {evaluating:>10.2f}   {judging:>7.2f}   {peak:>7}"
+            f"   {len(text) / 1e6:>7.2f}   {reading:>6.2f}   {evaluating:>10.2f}"
+            f"   {judging:>7.2f}   {peak:>7}   {writing:>8.2f}   {size / 1e6:>4.0f}"
         )
         if servers == 100:
             one = oracle_seconds(estate, found, 20)

@@ -91,6 +91,7 @@ def services(draw: Draw, data: dict[str, Any], servers: list[str]) -> None:
             maybe(draw, service, "takeover", st.sampled_from(["automatic", "confirm", "shadow", "manual"]))
         if kind == "postgresql":
             maybe(draw, service, "replication", st.sampled_from(["synchronous", "asynchronous"]))
+        if kind in ("postgresql", "http", "generic"):
             maybe(draw, service, "lag", DURATION)
         data["services"][f"service{n}"] = service
 

@@ -92,27 +92,41 @@ class Oracle:
             yield from self.dead(name)
             return
         capacity = Fraction(str(service.capacity or 0)) * alive
+        if alive == members:
+            return
         if service.load is not None and service.capacity is not None and capacity < Fraction(str(service.load)):
             yield "degraded", 0.0, 0.0
         if alive < need:
-            yield "manual", self.response(), 0.0
+            yield "manual", self.response(), self.lacking(name, members - alive)
             return
-        if alive < members:
-            spares = [one for one in service.spares if one not in service.on and not self.lost(one)]
-            if alive == need and not spares:
-                yield "degraded", 0.0, 0.0
-            yield self.taken_over(name, members - alive)
+        spares = [one for one in service.spares if one not in service.on and not self.lost(one)]
+        if alive == need and not spares:
+            yield "degraded", 0.0, 0.0
+        yield self.taken_over(name, members - alive)
+
+    def lacking(self, name: str, lost: int) -> float | None:
+        """What the members that are left may lack of what a lost one had acknowledged."""
+        service = self.estate.services[name]
+        if service.kind == "postgresql":
+            if service.replication == "synchronous" and lost == 1:
+                return 0.0
+            return None if service.lag_ms is None else service.lag_ms / 1000
+        if all(one.in_ != name for one in self.estate.data.values()):
+            return 0.0
+        assert service.kind != "etcd"
+        if service.kind == "haproxy":
+            return None
+        return None if service.lag_ms is None else service.lag_ms / 1000
 
     def taken_over(self, name: str, lost: int) -> Verdict:
         service = self.estate.services[name]
         outage = None if service.takeover_outage_ms is None else service.takeover_outage_ms / 1000
         if service.kind in ("http", "haproxy"):
-            return "up", 1.0 if outage is None else outage, 0.0
+            return "up", 1.0 if outage is None else outage, self.lacking(name, lost)
+        loses = self.lacking(name, lost)
         if service.kind == "generic":
-            return ("up", outage, 0.0) if service.takeover == "automatic" else ("manual", self.response(), 0.0)
+            return ("up", outage, loses) if service.takeover == "automatic" else ("manual", self.response(), loses)
         assert service.kind == "postgresql"
-        lag = None if service.lag_ms is None else service.lag_ms / 1000
-        loses = 0.0 if service.replication == "synchronous" and lost == 1 else lag
         agreed = all(self.agrees(need) for need in service.needs if need in self.estate.services)
         if service.takeover == "manual" or not agreed or (service.replication == "synchronous" and lost > 1):
             return "manual", self.response(), loses
@@ -130,6 +144,7 @@ class Oracle:
         data = [one for one, options in self.estate.data.items() if options.in_ == name]
         for one in data:
             best: tuple[bool, float, bool, float, str] | None = None
+            homes = [spare for spare in self.estate.services[name].spares if spare not in self.estate.services[name].on]
             for backup, options in self.estate.backups.items():
                 if (one in options.of or backup in self.estate.data[one].backup) and self.readable(backup):
                     age = (options.every_ms + options.proof.every_ms) / 1000 if options.proof else None
@@ -139,7 +154,12 @@ class Oracle:
             if best is None:
                 yield "gone", None, None
             else:
-                yield "restore", None if best[2] else best[3], None if best[0] else best[1]
+                proof = self.estate.backups[best[4]].proof
+                homes += [proof.on] if proof else []
+                home = any(not self.lost(server) for server in homes)
+                response = self.response()
+                known = home and response is not None and not best[2]
+                yield "restore", (response or 0.0) + best[3] if known else None, None if best[0] else best[1]
         if not data:
             spares = [one for one in service.spares if one not in service.on and not self.lost(one)]
             response = self.response()

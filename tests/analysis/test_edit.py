@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from binome.analysis.edit import grown, put
+from binome.analysis.edit import put
 from binome.estate import load
 
 HEAD = "sites: {a: {}}\nservers: {x: {site: a}, y: {site: a}}\n"
@@ -33,25 +33,6 @@ def test_put(services: str, key: str, then: tuple[str, ...] | None) -> None:
     remedy = put(estate, ("services", "web", key), "[x, y]", "Do it.")
     assert remedy.words == "Do it."
     assert tuple(change.then for change in remedy.changes) == (() if then is None else (then,))
-
-
-@pytest.mark.parametrize(
-    ("links", "then"),
-    [
-        (
-            'links: {sms: {kind: sms, providers: {a: {url: "https://a.example/{}"}}}}',
-            'links: {sms: {kind: sms, providers: {a: {url: "https://a.example/{}"}, b: {host: b.example}}}}',
-        ),
-        ("links:\n  sms:\n    kind: sms\n    providers:\n      a: {host: a.example}", None),
-    ],
-)
-def test_grown(links: str, then: str | None) -> None:
-    estate = load((links.replace("/{}", "/x") + "\n").encode())
-    changes = grown(estate, ("links", "sms", "providers"), "b: {host: b.example}", "Add one.").changes
-    if then is None:
-        assert changes[0].then == ("    providers:", "      b: {host: b.example}")
-    else:
-        assert changes[0].then == (then.replace("/{}", "/x"),)
 
 
 def test_an_estate_from_no_file_gets_words() -> None:

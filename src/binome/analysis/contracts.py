@@ -27,4 +27,4 @@ def contract(context: Context, name: str, path: tuple[str, ...], precedent: str,
         also = f", and every copy of {listed(copies)}" if copies else ""
         stand = "stands" if len(stopped) == 1 else "stand"
         message = f"{listed(stopped)} {stand} or {'falls' if len(stopped) == 1 else 'fall'} with it{also}.  {precedent}"
-        yield Found(Severity.WARNING, name, path, message, remedy, (name,))
+        yield Found(Severity.WARNING, name, path, message, remedy, (name,), tuple(stopped))

@@ -56,6 +56,7 @@ class Domains:
         self._around: dict[str, frozenset[str]] = {}
         self._closures: dict[tuple[str, ...], frozenset[str]] = {}
         self._inside: dict[str, list[str]] | None = None
+        self._last: tuple[tuple[str, ...], frozenset[str]] | None = None
 
     def _nodes(self, estate: Estate) -> Iterator[tuple[str, str, Iterable[str]]]:
         for name, hoster in estate.hosters.items():
@@ -99,6 +100,8 @@ class Domains:
 
     def way(self, name: str, domain: str) -> tuple[str, ...]:
         """The shortest way from `name` out to `domain`, both included: `(sbg2-db, sbg-2, strasbourg)`."""
+        if domain in self._parents[name]:
+            return (name, domain)
         ways: list[tuple[str, ...]] = [(name,)]
         seen = {name}
         for way in ways:
@@ -118,6 +121,12 @@ class Domains:
                     if other != name:
                         self._inside[other].append(name)
         return self._inside[domain]
+
+    def lost(self, loss: tuple[str, ...]) -> frozenset[str]:
+        """All that is lost with some domains, themselves included; the last answer is kept."""
+        if self._last is None or self._last[0] != loss:
+            self._last = loss, frozenset(one for name in loss for one in (name, *self.inside(name)))
+        return self._last[1]
 
     def innermost(self, names: Iterable[str]) -> list[str]:
         """Of some domains, those that hold no other of them: the closest reasons for a shared fate."""

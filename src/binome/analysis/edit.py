@@ -8,6 +8,7 @@ list over several lines, an estate that came from no file) there is no change, a
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from binome.estate import Estate, Place
@@ -36,27 +37,28 @@ class Remedy:
 
 def put(estate: Estate, path: tuple[str, ...], value: str, words: str) -> Remedy:
     """The remedy that sets the key at `path` (`("services", "database", "on")`) to `value`, written as in the file."""
-    place, record = estate.place(*path), estate.place(*path[:-1])
-    if place == record:
-        change = _added(estate, record.line, path[-2], path[-1], value)
-    else:
-        change = _replaced(estate.line(place.line), place, value)
-    return Remedy(words, (change,) if change else ())
+    return put_all(estate, path[:-1], {path[-1]: value}, words)
 
 
-def grown(estate: Estate, path: tuple[str, ...], entry: str, words: str) -> Remedy:
-    """The remedy that adds an entry (`beta: {url: …}`) to the record at `path`."""
-    place = estate.place(*path)
-    line = estate.line(place.line)
-    start, end = _value(line, place.column - 1)
-    if end is None:
-        return Remedy(words)
-    if start < end:
-        old = line[start:end]
-        change = _replaced(line, place, f"{old[:-1]}, {entry}}}") if old.endswith("}") else None
-    else:
-        change = _added(estate, place.line, path[-1], *entry.split(": ", 1))
-    return Remedy(words, (change,) if change else ())
+def put_all(estate: Estate, path: tuple[str, ...], values: Mapping[str, str], words: str) -> Remedy:
+    """The remedy that sets several keys of the record at `path`: all of them, or none where one cannot be written."""
+    changes: dict[int, Change] = {}
+    places = {key: estate.place(*path, key) for key in values}
+    record = estate.place(*path)
+    for key in sorted(
+        values, key=lambda one: places[one], reverse=True
+    ):  # from the right: what is left keeps its place
+        number = places[key].line
+        line = changes[number].then[0] if number in changes else estate.line(number)
+        if places[key] == record:
+            change = _added(estate, record.line, line, (*path, key), values[key])
+        else:
+            change = _replaced(line, places[key], values[key])
+        if change is None:
+            return Remedy(words)
+        later = changes[number].then[1:] if number in changes else ()
+        changes[number] = Change(number, estate.line(number), (*change.then, *later))
+    return Remedy(words, tuple(changes[number] for number in sorted(changes)))
 
 
 def _replaced(line: str, place: Place, value: str) -> Change | None:
@@ -90,8 +92,9 @@ def _value(line: str, key: int) -> tuple[int, int | None]:
     return start, None if depth or quoted else len(line.rstrip())
 
 
-def _added(estate: Estate, number: int, name: str, key: str, value: str) -> Change | None:
-    line = estate.line(number)
+def _added(estate: Estate, number: int, line: str, path: tuple[str, ...], value: str) -> Change | None:
+    """The line `line` with number `number`, which opens a record, with the last key of `path` in that record."""
+    name, key = path[-2:]
     opened = re.match(rf"\s*{re.escape(name)}: *", line)
     if opened is None:
         return None

@@ -9,39 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from binome.analysis.losses import Loss
-from binome.analysis.outcome import Cause, Detail, Effect, Platform, required, required_for_load
-from binome.analysis.times import Time, duration, plus
+from binome.analysis.outcome import Cause, Effect, Platform, required, required_for_load
+from binome.analysis.times import MEASURED, Time, duration, plus
 from binome.estate.model import PostgresqlService
 
-MOST_REASONS = 12
-
-
-def because(platform: Platform, product: str, detail: Detail, loss: Loss, said: dict[Effect, str]) -> list[str]:
-    """One sentence an effect, worst first: chain, what is lost, what follows; beyond `MOST_REASONS` how many more.
-
-    `said` keeps the sentences of one loss, which its products share.
-    """
-    chains = platform.chains(product)
-    reasons = []
-    for effect in detail.effects[:MOST_REASONS]:
-        if effect not in said:
-            said[effect] = sentence(platform, effect.subject, [effect], loss)
-        reasons.append(f"{' → '.join(chains[effect.subject])}: {said[effect]}")
-    more = len(detail.effects) - MOST_REASONS
-    return [*reasons, f"and {more} more"] if more > 0 else reasons
+MOST_NAMED = 6
 
 
 def is_lost(platform: Platform, name: str, loss: Loss) -> bool:
     """Whether a loss takes this fault domain."""
-    return any(platform.domains.holds(domain, name) for domain in loss)
+    return name in platform.domains.lost(loss)
 
 
 def left(platform: Platform, names: Iterable[str], loss: Loss) -> list[str]:
     """Those that the loss leaves."""
-    return [name for name in names if not is_lost(platform, name, loss)]
+    lost = platform.domains.lost(loss)
+    return [name for name in names if name not in lost]
 
 
-def listed(names: Sequence[str], most: int = 6) -> str:
+def listed(names: Sequence[str], most: int = MOST_NAMED) -> str:
     """`a`, `a and b`, `a, b and c`; beyond `most` names, how many more there are."""
     if len(names) > most:
         return f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
@@ -67,7 +53,8 @@ def _delivers(platform: Platform, name: str, loss: Loss) -> str:
 
 
 def _gone(platform: Platform, members: Sequence[str], loss: Loss, noun: str = "member") -> str:
-    gone = [_through(platform, name, loss) for name in members if is_lost(platform, name, loss)]
+    lost = platform.domains.lost(loss)
+    gone = [name for name in members if name in lost]
     if not gone:
         return f"no {noun} is lost"
     if len(gone) < len(members):
@@ -76,7 +63,8 @@ def _gone(platform: Platform, members: Sequence[str], loss: Loss, noun: str = "m
         share = (
             f"the only {noun}" if len(gone) == 1 else "both of them" if len(gone) == 2 else f"all {len(gone)} {noun}s"
         )
-    return f"{listed(gone)} {_are(gone)} lost, {share}"
+    shown = [_through(platform, name, loss) for name in gone[:MOST_NAMED]]  # beyond these they are only counted
+    return f"{listed([*shown, *gone[MOST_NAMED:]])} {_are(gone)} lost, {share}"
 
 
 def _are(names: Sequence[str]) -> str:
@@ -103,12 +91,15 @@ def _follows(platform: Platform, effect: Effect, alive: Sequence[str], loss: Los
     if effect.cause is Cause.SHORT:
         return f"what is left carries {len(alive) * (service.capacity or 0):g} of {service.load:g}"
     if effect.cause is Cause.RESTORED:
-        age = f", loses {_age(effect.loss)}"
-        return f"a restore of {effect.backup} takes {effect.outage}{age}"
+        return f"{_restored(platform, effect, loss)}, loses {_age(effect.loss)}"
     if effect.cause is Cause.TAKEN_OVER:
         who = f"{listed(alive)} {'takes' if len(alive) == 1 else 'take'} over"
-        loses = f", loses {_age(effect.loss)}" if isinstance(service, PostgresqlService) else ""
-        return f"{who}: outage {effect.outage}{loses}"
+        loses = f", loses {_age(effect.loss)}" if _held(platform, effect) else ""
+        slowed = ", too few lookout sites to hasten it" if is_slowed(platform, effect) else ""
+        return f"{who}: outage {effect.outage}{slowed}{loses}"
+    loses = f", loses {_age(effect.loss)}" if effect.loss.seconds != 0 else ""
+    if effect.cause is Cause.NOTHING_LEFT:
+        return "no copy of its data is left" if _held(platform, effect) else "nothing is left of it"
     return {
         Cause.THINNED: f"{len(alive)} still agree ({required(service)} must)",
         Cause.NO_PARTNER: f"no partner is left for {listed(alive)}, nor a spare",
@@ -117,8 +108,25 @@ def _follows(platform: Platform, effect: Effect, alive: Sequence[str], loss: Los
         Cause.BELOW_NEED: f"{len(alive)} left, and {required(service)} must live: a person acts: {effect.outage}",
         Cause.NO_QUORUM: f"{required(service)} must agree: nothing is automatic until a person acts: {effect.outage}",
         Cause.REBUILT: f"a person rebuilds it on {spare}: {effect.outage}",
-        Cause.NOTHING_LEFT: "no copy of its data is left" if _held(platform, effect) else "nothing is left of it",
-    }[effect.cause]
+    }[effect.cause] + loses
+
+
+def _restored(platform: Platform, effect: Effect, loss: Loss) -> str:
+    """`a restore of nightly takes 1 h (measured)`; a declared one begins when somebody has come."""
+    backup, times = effect.backup or "", platform.times
+    if not left(platform, platform.hosts(effect.subject, backup), loss):
+        return f"{backup} can be read, and no server is left to restore it on: {effect.outage}"
+    came = f" after {duration(times.response.seconds)}" if times.response.seconds else ""
+    if times.restore(backup).source == MEASURED or effect.outage.seconds is None:
+        return f"a restore of {backup} takes {effect.outage}"
+    return f"a restore of {backup} takes {times.restore(backup)}{came}"
+
+
+def is_slowed(platform: Platform, effect: Effect) -> bool:
+    """Whether Patroni's TTL acts alone, too few lookout sites agree, and that takes longer than a hastened takeover."""
+    service = platform.estate.services[effect.subject]
+    automatic = isinstance(service, PostgresqlService) and service.takeover == "automatic"
+    return automatic and effect.outage.seconds != platform.times.takeover(effect.subject).seconds
 
 
 def _held(platform: Platform, effect: Effect) -> bool:

@@ -6,10 +6,11 @@ A rule is a module of the folder `rules/`; its file name is its id, with `_` for
 
 and its module docstring says what it decides and why it matters. `docs/rules/<id>.md` is its page. A rule that
 judges what a product promises says `JUDGES_PROMISES = True`: it runs after the others, and knows which losses the team
-has accepted.
+has accepted. `SUBJECTS` are the sections that its subjects come from (`services`; of a kind: `domains:registrar`): an
+acceptance of anything else is reported.
 
-Severities: an *error* is a promise that does not hold, or data that one loss destroys; a *warning* a weak spot that no
-promise covers; *info* a wish.
+Severities: an *error* is a promise that does not hold, or redundancy or data that one loss destroys; a *warning* a weak
+spot that no promise covers; *info* a wish.
 
 `accept` takes a finding by rule and subject until its day is over; then it is back. What is accepted is shown, never
 hidden, and never counts.
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import IntEnum
@@ -30,6 +31,7 @@ from binome.analysis import rules
 from binome.analysis.edit import Remedy
 from binome.analysis.outcome import Platform
 from binome.analysis.survey import Survey
+from binome.analysis.waived import Waived, waived
 from binome.estate import Place
 from binome.estate.model import Accepted
 
@@ -49,7 +51,8 @@ class Severity(IntEnum):
 class Found:
     """What a rule found: about what, where (the path of a key), why it matters, what to do.
 
-    `explains` are the fault domains whose loss the finding is about: who accepts it accepts what they do.
+    `explains` are the fault domains whose loss the finding is about, `about` the services and links that it hurts there
+    (the subject, where there are none): who accepts it accepts what these losses do to them.
     """
 
     severity: Severity
@@ -58,6 +61,7 @@ class Found:
     message: str
     remedy: Remedy
     explains: tuple[str, ...] = ()
+    about: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +85,9 @@ class Context:
 
     survey: Survey
     today: date
-    rule_ids: tuple[str, ...]
+    subjects: Mapping[str, tuple[str, ...]]
     accepted_losses: frozenset[str] = field(default=frozenset())
+    waived: Waived = field(default_factory=Waived)
 
     @property
     def platform(self) -> Platform:
@@ -96,6 +101,7 @@ class Rule(NamedTuple):
     id: str
     findings: Callable[[Context], Iterator[Found]]
     judges_promises: bool
+    subjects: tuple[str, ...]
 
 
 @cache
@@ -106,7 +112,12 @@ def every_rule() -> tuple[Rule, ...]:
         for one in pkgutil.iter_modules(rules.__path__)
     }
     return tuple(
-        Rule(name.replace("_", "-"), module.findings, getattr(module, "JUDGES_PROMISES", False))
+        Rule(
+            name.replace("_", "-"),
+            module.findings,
+            getattr(module, "JUDGES_PROMISES", False),
+            getattr(module, "SUBJECTS", ()),
+        )
         for name, module in sorted(modules.items())
         if not name.startswith("_")
     )
@@ -115,12 +126,13 @@ def every_rule() -> tuple[Rule, ...]:
 def judge(survey: Survey, today: date) -> list[Finding]:
     """Every finding, worst first; accepted ones last."""
     every = every_rule()
-    context = Context(survey, today, tuple(rule.id for rule in every))
+    context = Context(survey, today, {rule.id: rule.subjects for rule in every})
     facts = [
         _finding(context, rule, found) for rule in every if not rule.judges_promises for found in rule.findings(context)
     ]
     accepted = frozenset(name for finding in facts if finding.accepted for name in finding.found.explains)
-    context = Context(survey, today, context.rule_ids, accepted)
+    entries = ((one.found.about or (one.found.subject,), one.found.explains) for one in facts if one.accepted)
+    context = Context(survey, today, context.subjects, accepted, waived(survey.platform, entries))
     promises = [
         _finding(context, rule, found) for rule in every if rule.judges_promises for found in rule.findings(context)
     ]

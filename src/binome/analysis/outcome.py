@@ -140,6 +140,11 @@ class Platform:
         every = dict.fromkeys([*self.estate.data[data].backup, *of])
         return sorted(every, key=lambda name: (_order(self.times.age(name)), _order(self.times.restore(name)), name))
 
+    def hosts(self, service: str, backup: str) -> list[str]:
+        """The servers that a backup may be restored on: the service's spares, and where restores are proven."""
+        one, proof = self.estate.services[service], self.estate.backups[backup].proof
+        return [*(spare for spare in one.spares if spare not in one.on), *([proof.on] if proof else [])]
+
     def needs(self, name: str) -> Sequence[str]:
         """What a service needs directly; a link needs nothing."""
         service = self.estate.services.get(name)
@@ -190,6 +195,7 @@ class Evaluation:
         self._agreed = self._lookouts_agree()
         self._effects: dict[str, tuple[Effect, ...]] = {}
         self._levels: dict[str, Levels] = {}
+        self._losing: dict[str, int] = {}
         self._products: dict[str, Levels] = {}
         for name in platform.estate.links:
             self._decide(name, self._link(name), ())
@@ -206,6 +212,20 @@ class Evaluation:
             self._products[product] = worst(self._levels[need] for need in self.platform.products[product])
         return self._products[product]
 
+    def hurt(self, product: str) -> int:
+        """The losses that a product feels: it is no longer `up`, or it is and has lost writes."""
+        return self.levels(product)[0] | union(self._losing[need] for need in self.platform.products[product])
+
+    def late(self, product: str, bound_ms: float | None) -> int:
+        """The losses whose outage goes beyond a bound; an unknown one goes beyond every bound."""
+        effects = (effect for name in self.platform.chains(product) for effect in self._effects[name])
+        return union(effect.lost for effect in effects if not effect.outage.within(bound_ms))
+
+    def costly(self, product: str, bound_ms: float | None) -> int:
+        """The losses that cost more data than a bound; an unknown one goes beyond every bound."""
+        effects = (effect for name in self.platform.chains(product) for effect in self._effects[name])
+        return union(effect.lost for effect in effects if not effect.loss.within(bound_ms))
+
     def effects(self, product: str) -> list[Effect]:
         """All that any of the losses does to what a product needs, worst first, the nearest first."""
         every = [effect for name in self.platform.chains(product) for effect in self._effects[name]]
@@ -218,6 +238,8 @@ class Evaluation:
     def _decide(self, name: str, effects: Iterable[Effect], needs: Sequence[str]) -> None:
         self._effects[name] = tuple(effect for effect in effects if effect.lost)
         self._levels[name] = worst([levels_of(self._effects[name]), *(self._levels[need] for need in needs)])
+        own = union(effect.lost for effect in self._effects[name] if effect.loss.seconds != 0)
+        self._losing[name] = own | union(self._losing[need] for need in needs)
 
     def _lookouts_agree(self) -> int:
         """The losses after which a majority of all configured sites, at least three, still looks."""
@@ -225,7 +247,8 @@ class Evaluation:
         sites: dict[str, list[str]] = {}
         for server in lookout.on if lookout else ():
             sites.setdefault(self.platform.domains.site(server, self.platform.estate), []).append(server)
-        if len(sites) < 3:
+        self._may_agree = len(sites) >= 3
+        if not self._may_agree:
             return 0
         blind = counted(self.losses.of_all(servers) for servers in sites.values())
         return self.losses.all & ~at_least(blind, (len(sites) + 1) // 2, self.losses.all)
@@ -242,19 +265,22 @@ class Evaluation:
         response, every = self.platform.times.response, self.losses.all
         members, need = len(service.on), required(service)
         lost = counted(map(self.losses.of, service.on))
-        touched, failed = at_least(lost, 1, every), at_least(lost, members - need + 1, every)
+        touched, twice = at_least(lost, 1, every), at_least(lost, 2, every)
+        failed = at_least(lost, members - need + 1, every)
         yield self._unreachable(name)
         if service.kind == "etcd":
             yield Effect(touched & ~failed, Cause.THINNED, name, self.platform.times.takeover(name))
             yield Effect(failed, Cause.NO_QUORUM, name, response)
             return
         dead = at_least(lost, members, every)
-        yield Effect(at_least(lost, members - required_for_load(service) + 1, every) & ~dead, Cause.SHORT, name)
+        short = at_least(lost, members - required_for_load(service) + 1, every)
+        yield Effect(short & touched & ~dead, Cause.SHORT, name)
         if members > need:
             alone = at_least(lost, members - need, every) & ~failed
             yield Effect(alone & self._no_spare(service), Cause.NO_PARTNER, name)
-        yield from self._takeover(name, service, touched & ~failed, at_least(lost, 2, every))
-        yield Effect(failed & ~dead, Cause.BELOW_NEED, name, response)
+        yield from self._takeover(name, service, touched & ~failed, twice)
+        for part, loss in self._lacking(name, service, failed & ~dead, twice):
+            yield Effect(part, Cause.BELOW_NEED, name, response, loss)
         yield from self._after_all(name, service, dead)
 
     def _takeover(self, name: str, service: AnyService, served: int, twice: int) -> Iterator[Effect]:
@@ -262,7 +288,8 @@ class Evaluation:
         times = self.platform.times
         if not isinstance(service, PostgresqlService):
             cause = Cause.PERSON_STARTS if needs_person(service) else Cause.TAKEN_OVER
-            yield Effect(served, cause, name, times.governed(name))
+            outage = times.response if needs_person(service) else times.takeover(name)
+            yield Effect(served, cause, name, outage, times.lag(name))
             return
         loss = times.lag(name)
         if service.replication == "synchronous":
@@ -271,9 +298,17 @@ class Evaluation:
         alone = served if needs_person(service) else served & self._no_quorum(service)
         yield Effect(alone, Cause.PERSON_STARTS, name, times.response, loss)
         served &= ~alone
-        hastened = served & self._agreed if service.takeover == "automatic" else 0
+        hastens = service.takeover == "automatic" and self._may_agree
+        hastened = served & self._agreed if hastens else 0
         yield Effect(hastened, Cause.TAKEN_OVER, name, times.takeover(name), loss)
-        yield Effect(served & ~hastened, Cause.TAKEN_OVER, name, times.patience(name), loss)
+        yield Effect(served & ~hastened, Cause.TAKEN_OVER, name, times.patience(name, hastens=hastens), loss)
+
+    def _lacking(self, name: str, service: AnyService, lost: int, twice: int) -> Iterator[tuple[int, Time]]:
+        """How much data what is left of a service may lack in the losses `lost`: its primary may be among the dead."""
+        if isinstance(service, PostgresqlService) and service.replication == "synchronous":
+            yield lost & ~twice, NONE_LOST
+            lost &= twice
+        yield lost, self.platform.times.lag(name)
 
     def _no_quorum(self, service: AnyService) -> int:
         """The losses that end an agreement which the service needs; it was decided before."""
@@ -287,8 +322,10 @@ class Evaluation:
             left = dead
             for backup in self.platform.copies(data):
                 readable = left & ~self._unreadable(self.platform.estate.backups[backup])
-                times = self.platform.times
-                yield Effect(readable, Cause.RESTORED, name, times.restore(backup), times.age(backup), backup)
+                homeless = readable and readable & self.losses.of_all(self.platform.hosts(name, backup))
+                times, age = self.platform.times, self.platform.times.age(backup)
+                yield Effect(readable & ~homeless, Cause.RESTORED, name, times.restored(backup), age, backup)
+                yield Effect(homeless, Cause.RESTORED, name, UNKNOWN, age, backup)
                 left &= ~readable
             yield Effect(left, Cause.NOTHING_LEFT, name, UNKNOWN, UNKNOWN)
         if not held:

@@ -13,12 +13,14 @@ etcd           0 s     a new leader is elected while the database goes on
 =============  ======  ==========================================================================================
 
 With `takeover: confirm` or `shadow`, and with `automatic` when too few lookout sites are left to agree, only Patroni's
-TTL acts: no figure below its default is believed then.
+TTL acts: no declared figure below its default is believed then. A measured one is, where Binôme never hastens; where it
+does, what was measured is a hastened takeover, and says nothing about one that nobody hastens.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,7 +50,7 @@ class Time:
     seconds: float | None
     source: str
 
-    def within(self, bound_ms: int | None) -> bool:
+    def within(self, bound_ms: float | None) -> bool:
         """Whether it keeps to a bound; nothing unknown does."""
         return bound_ms is None or (self.seconds is not None and self.seconds * 1000 <= bound_ms)
 
@@ -57,6 +59,7 @@ class Time:
 
 
 UNKNOWN = Time(None, "unknown")
+MEASURED = "measured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +71,14 @@ class Measured:
     @classmethod
     def read(cls, raw: bytes, estate: Estate) -> Measured:
         """Reads a JSON file of measured values; raises MeasuredError with every mistake."""
+        problems: list[str] = []
         try:
-            content = json.loads(raw)
+            content = json.loads(raw, object_pairs_hook=lambda pairs: _once(pairs, problems))
         except ValueError as error:
             raise MeasuredError([f"this is not JSON: {error}"]) from None
+        except RecursionError:
+            raise MeasuredError(["this is nested too deeply: sections, names, measures."]) from None
         values: dict[tuple[str, str, str], float] = {}
-        problems: list[str] = []
         for path, value in _leaves(content, (), problems):
             problem = _problem(path, value, estate)
             if problem is None:
@@ -83,6 +88,15 @@ class Measured:
         if problems:
             raise MeasuredError(problems)
         return cls(values)
+
+
+def _once(pairs: list[tuple[str, Any]], problems: list[str]) -> dict[str, Any]:
+    """An object of JSON, whose keys must differ: of two values one would be passed over in silence."""
+    counted = Counter(key for key, _ in pairs)
+    problems.extend(
+        f"{shown(key)} is there {count} times; give it once." for key, count in counted.items() if count > 1
+    )
+    return dict(pairs)
 
 
 def _leaves(node: Any, path: tuple[str, ...], problems: list[str]) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -118,6 +132,7 @@ class Times:
     def __init__(self, estate: Estate, measured: Measured) -> None:
         self._estate = estate
         self._measured = measured.values
+        self._holding = {data.in_ for data in estate.data.values()}
         self.response = _declared(estate.people.response_ms) or UNKNOWN
 
     def takeover(self, name: str) -> Time:
@@ -127,20 +142,17 @@ class Times:
         default = DEFAULT_TAKEOVER_S.get(service.kind)
         return known or (UNKNOWN if default is None else Time(default, f"default of {service.kind}"))
 
-    def patience(self, name: str) -> Time:
-        """The same where only Patroni's TTL acts: nothing quicker than its default is believed."""
+    def patience(self, name: str, *, hastens: bool) -> Time:
+        """The same where only Patroni's TTL acts: nothing quicker than its default is believed.
+
+        A measured time stands, unless Binôme `hastens` this takeover while it can: then it measured that.
+        """
         known = self.takeover(name)
+        if known.source == MEASURED and not hastens:
+            return known
         default = DEFAULT_TAKEOVER_S["postgresql"]
         slow = known.seconds is not None and known.seconds >= default
         return known if slow else Time(default, "default of postgresql")
-
-    def governed(self, name: str) -> Time:
-        """The outage of a takeover as the service's `takeover` has it, with every lookout alive."""
-        service = self._estate.services[name]
-        if needs_person(service):
-            return self.response
-        waits = isinstance(service, PostgresqlService) and service.takeover != "automatic"
-        return self.patience(name) if waits else self.takeover(name)
 
     def rebuild(self, name: str) -> Time:
         """How long it takes from a hand on the keyboard to a new member on a spare."""
@@ -151,15 +163,23 @@ class Times:
         return plus(self.response, self.rebuild(name))
 
     def lag(self, name: str) -> Time:
-        """How much a standby may be behind: what its promotion loses."""
+        """How much the others may be behind a member: what going on without it loses.
+
+        Of a service that holds data and is no database nothing is known about how it is copied, unless declared.
+        """
         service = self._estate.services[name]
-        if not isinstance(service, PostgresqlService):
+        if not isinstance(service, PostgresqlService) and name not in self._holding:
             return Time(0.0, "no state")
-        return self._known(("services", name, "lag_s"), service.lag_ms) or UNKNOWN
+        return self._known(("services", name, "lag_s"), getattr(service, "lag_ms", None)) or UNKNOWN
 
     def restore(self, name: str) -> Time:
         """How long a restore of this backup takes."""
         return self._known(("backups", name, "restore_s"), self._estate.backups[name].restore_ms) or UNKNOWN
+
+    def restored(self, name: str) -> Time:
+        """How long it takes from the loss: a measured time is all of it, before a declared one somebody comes."""
+        restore = self.restore(name)
+        return restore if restore.source == MEASURED else plus(self.response, restore)
 
     def age(self, name: str) -> Time:
         """How old the newest proven copy is at worst: one that is never proven has no age that counts."""
@@ -169,7 +189,7 @@ class Times:
 
     def _known(self, measure: tuple[str, str, str], declared_ms: int | None) -> Time | None:
         if measure in self._measured:
-            return Time(self._measured[measure], "measured")
+            return Time(self._measured[measure], MEASURED)
         return _declared(declared_ms)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -48,7 +47,9 @@ def explanation(platform: Platform, loss: Loss, outcomes: Mapping[str, Detail], 
         parts.append(_wrapped(f"Left unprotected: {'; '.join(alone)}.", ""))
     worst = max((detail.outcome for detail in outcomes.values()), default=Outcome.UP)
     if worst.goes_on:
-        parts.append("Everything goes on without anybody doing anything.")
+        writes = any(detail.loss_s != 0 for detail in outcomes.values())
+        but = ", but writes may be lost" if writes else ""
+        parts.append(f"Everything goes on without anybody doing anything{but}.")
     else:
         parts.append(f"binome check {file} lists what to change.")
     return "\n\n".join(part for part in parts if part)
@@ -88,16 +89,19 @@ def _head(survey: Survey) -> str:
 
 
 def _cell(detail: Detail) -> str:
-    """`up 25 s`, `restore 6 h`, `manual ?`, `gone`: the outcome and how long, `?` where nobody knows."""
+    """`up 25 s`, `restore 6 h −2 d`, `manual ?`, `gone`: the outcome, how long, what is lost; `?` if nobody knows."""
     if detail.outcome is Outcome.GONE:
         return "gone"
-    if detail.outage_s is None:
-        return f"{detail.outcome} ?"
-    return f"{detail.outcome} {duration(detail.outage_s)}" if detail.outage_s else str(detail.outcome)
+    parts = [str(detail.outcome)]
+    if detail.outage_s != 0:
+        parts.append("?" if detail.outage_s is None else duration(detail.outage_s))
+    if detail.loss_s != 0:
+        parts.append("−?" if detail.loss_s is None else f"−{duration(detail.loss_s)}")
+    return " ".join(parts)
 
 
 def _matrix(survey: Survey, accepted: Set[str]) -> Iterator[str]:
-    products = [product for product in survey.platform.products if survey.one[product].outcome > Outcome.UP]
+    products = [product for product in survey.platform.products if survey.singles.hurt(product)]
     if not survey.platform.products:
         yield "There is nothing to lose: the file names no products and no services."
         return
@@ -108,8 +112,7 @@ def _matrix(survey: Survey, accepted: Set[str]) -> Iterator[str]:
     for first in range(0, min(len(columns), MOST_COLUMNS), fitting):
         yield from _block(survey, shown, columns[first : min(first + fitting, MOST_COLUMNS)], accepted)
         yield ""
-    if any(cell.endswith("?") for _, _, cells in columns[:MOST_COLUMNS] for cell in cells):
-        yield "?: for how long nobody has measured (--measured) or declared (docs/check.md)."
+    yield from _legend([cell for _, _, cells in columns[:MOST_COLUMNS] for cell in cells])
     same = [(name, wider) for name, wider, _ in columns[:MOST_COLUMNS] if wider]
     for name, wider in same:
         yield _wrapped(f"{name} stands for {', '.join(map(survey.platform.domains.title, wider))} too.", "")
@@ -123,14 +126,26 @@ def _matrix(survey: Survey, accepted: Set[str]) -> Iterator[str]:
     if unhurt and products:
         yield f"{_many(unhurt, noun)} {'goes' if unhurt == 1 else 'go'} on whatever single domain is lost."
     if harmless:
-        hurts = "hurts" if harmless.bit_count() == 1 else "hurt"
-        yield f"{_many(harmless.bit_count(), 'single loss')} {hurts} nobody: up, {_longest(survey, harmless)}."
+        hurt = "hurts nobody" if harmless.bit_count() == 1 else "hurt nobody"
+        yield f"{_many(harmless.bit_count(), 'single loss')} {hurt}: up, no data lost, {_longest(survey, harmless)}."
+
+
+def _legend(cells: Sequence[str]) -> Iterator[str]:
+    if any(" ?" in cell for cell in cells):
+        yield "?: for how long nobody has measured (--measured) or declared (docs/check.md)."
+    lost = [cell for cell in cells if "−" in cell]
+    if any(not cell.endswith("−?") for cell in lost):
+        yield "−: so much of the last writes may be lost."
+    if any(cell.endswith("−?") for cell in lost):
+        yield "−?: writes may be lost, and how many nobody has measured (--measured) or declared (lag, proof)."
 
 
 def _longest(survey: Survey, harmless: int) -> str:
     """How long the outages of losses that hurt nobody are."""
     outages: list[float | None] = [0.0]
-    for name in (*survey.platform.estate.services, *survey.platform.estate.links):
+    platform = survey.platform
+    needed = {name for product in platform.estate.products for name in platform.chains(product)}
+    for name in needed or {*platform.estate.services, *platform.estate.links}:
         outages.extend(effect.outage.seconds for effect in survey.singles.of(name) if effect.lost & harmless)
     known = max(outage for outage in outages if outage is not None)
     unknown = "" if None not in outages else "; some outages are unknown"
@@ -143,12 +158,12 @@ def _columns(survey: Survey, shown: Sequence[str], products: Sequence[str]) -> t
     found = {product: details(survey.singles, product) for product in shown}
     hurting = 0
     for product in products:
-        hurting |= survey.singles.levels(product)[0]
+        hurting |= survey.singles.hurt(product)
     domains = survey.platform.domains
     cells: dict[str, tuple[list[str], int]] = {}
     for position, (name,) in ((position, loss) for position, loss in enumerate(every) if hurting >> position & 1):
         here = [found[product].get(position, UNTOUCHED) for product in shown]
-        if any(detail.outcome > Outcome.UP for detail in here):
+        if any(detail.outcome > Outcome.UP or detail.loss_s != 0 for detail in here):
             cells[name] = [_cell(detail) for detail in here], max(detail.outcome for detail in here)
     columns: list[Column] = []
     for name in sorted(
@@ -187,20 +202,26 @@ def _pairs(survey: Survey) -> Iterator[str]:
     if not count:
         return
     pairs, domains = Evaluation(survey.platform, survey.worse_pairs), survey.platform.domains
-    beyond = dict(together(survey, pairs))
+    beyond = together(survey, pairs)
     yield f"{_many(count, 'pair')} {'is' if count == 1 else 'are'} worse than either loss alone, for example:"
-    rows = []
+    examples: list[tuple[str, dict[str, int]]] = []
     for outcome in sorted(Outcome, reverse=True)[:-1]:
         here = {
-            product: levels[outcome - 1] & ~(pairs.levels(product)[outcome] if outcome < Outcome.GONE else 0)
-            for product, levels in beyond.items()
+            product: worse.levels[outcome - 1] & ~(pairs.levels(product)[outcome] if outcome < Outcome.GONE else 0)
+            for product, worse in beyond.items()
         }
+        examples.append((str(outcome), here))
+    weaker = {product: union(worse.levels) for product, worse in beyond.items()}
+    examples.append(("longer", {product: worse.longer & ~weaker[product] for product, worse in beyond.items()}))
+    examples.append(("costlier", {product: worse.costlier & ~weaker[product] for product, worse in beyond.items()}))
+    rows = []
+    for title, here in examples:
         if any(here.values()):
             best = max(
                 bits(most(here.values())), key=lambda at: [domains.size(name) for name in survey.worse_pairs[at]]
             )
             products = [product for product, positions in here.items() if positions >> best & 1]
-            rows.append((str(outcome), " with ".join(survey.worse_pairs[best]), listed(products, 4)))
+            rows.append((title, " with ".join(survey.worse_pairs[best]), listed(products, 4)))
     wide = max(len(row[1]) for row in rows)
     for name, pair, products_ in rows:
         yield _wrapped(f"{name:<8}   {pair:<{wide}}   {products_}".rstrip(), " " * (wide + 16), "  ")
@@ -236,22 +257,15 @@ def _finding(finding: Finding, file: str) -> Iterator[str]:
 
 
 def _change(change: Change) -> Iterator[str]:
-    """The line now and then, both cut to where they differ if they are too long."""
+    """The line now and then, whole: a terminal wraps what is too long, and what is copied is the line."""
     added = len(change.then) > 1
     lines = [change.now, *(change.then[1:] if added else change.then)]
-    room = width() - 18
-    if max(map(len, lines)) > room:
-        lines = [re.sub(r"\s+#[^\"']*$", "", line) for line in lines]  # a comment is the first to go
-    if max(map(len, lines)) > room and not added:
-        same = next((at for at, (one, other) in enumerate(zip(*lines, strict=False)) if one != other), 0)
-        start = max(0, same - room // 3)
-        lines = ["…" + line[start:] if start else line for line in lines]
     numbers = [
         f"  {change.line}",
         *(f"{'+' if added else '→'} {change.line + (at if added else 0)}" for at in range(1, len(lines))),
     ]
     for number, line in zip(numbers, lines, strict=True):
-        yield f"         {number:<5}| {line if len(line) <= room else line[: room - 1] + '…'}"
+        yield f"         {number:<5}| {line}".rstrip()
 
 
 def _accepted(finding: Finding, entry: Accepted) -> str:

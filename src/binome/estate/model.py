@@ -247,9 +247,10 @@ class PostgresqlService(Service):
 
 
 class HttpService(Service):
-    """A stateless web service; any member serves any request."""
+    """A web service; any member serves any request. If it holds data, `lag` is how far a member may be behind."""
 
     kind: Literal["http"]
+    lag_ms: Milliseconds | None = None
     port: Port = 80
     health: UrlPath = "/"
 
@@ -263,9 +264,13 @@ class HaproxyService(Service):
 
 
 class GenericService(Service):
-    """A service that Binôme knows by its members alone: no health check, no configuration."""
+    """A service that Binôme knows by its members alone: no health check, no configuration.
+
+    If it holds data, `lag` is how far a member may be behind.
+    """
 
     kind: Literal["generic"]
+    lag_ms: Milliseconds | None = None
     takeover: Takeover = "automatic"
 
 

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from binome.analysis import fate
+from binome.analysis import fate, placement
 from binome.analysis.edit import Remedy, as_list, put
 from binome.analysis.explain import listed
 from binome.analysis.findings import Context, Found
 from binome.analysis.outcome import Platform
+
+SUBJECTS = ("backups",)
+
+_FIRE = "In Strasbourg, in March 2021, owners with such backups began again from nothing."
 
 
 def findings(context: Context) -> Iterator[Found]:
@@ -31,8 +35,8 @@ def findings(context: Context) -> Iterator[Found]:
                 fate.severity(platform, closest),
                 name,
                 path,
-                f"Every copy stands in {where}, with {listed(near)} which it is a copy of: one fire takes the original "
-                "and the backup.  In Strasbourg, in March 2021, owners with such backups began again from nothing.",
+                f"Every copy stands in {where}, with {listed(near)} which it is a copy of: one loss takes the original "
+                f"and the backup.{fate.precedent(platform, closest, _FIRE)}",
                 _remedy(platform, name, members),
                 tuple(closest),
             )
@@ -48,7 +52,7 @@ def _remedy(platform: Platform, name: str, members: list[str]) -> Remedy:
     words = "Send a copy to a vault in another place."
     if away:
         return put(platform.estate, ("backups", name, "to"), as_list([*backup.to, min(away)]), words)
-    server = fate.elsewhere(platform, members)
+    server = placement.keeper(platform, members)
     if server:
         words = f"Send a copy to a vault in another place: one on {server} would do."
     return Remedy(words)

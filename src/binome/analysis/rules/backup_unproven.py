@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from binome.analysis import fate
+from binome.analysis import placement
 from binome.analysis.edit import Remedy, put
 from binome.analysis.findings import Context, Found, Severity
+
+SUBJECTS = ("backups",)
 
 _PRECEDENT = (
     "In January 2017 GitLab found, with its database deleted, that none of its five ways of copying had worked: six "
@@ -22,7 +24,7 @@ def findings(context: Context) -> Iterator[Found]:
     platform = context.platform
     for name, backup in platform.estate.backups.items():
         members = [one for data in backup.of for one in platform.estate.services[platform.estate.data[data].in_].on]
-        server, path = fate.elsewhere(platform, members), ("backups", name, "proof")
+        server, path = placement.prover(platform, backup, members), ("backups", name, "proof")
         if backup.proof is None:
             words = "Restore it every day on a server that can be spared: proof: {every: 1d, on: …}."
             remedy = put(platform.estate, path, f"{{every: 1d, on: {server}}}", words) if server else Remedy(words)

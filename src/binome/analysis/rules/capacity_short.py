@@ -9,13 +9,14 @@ from binome.analysis.findings import Context, Found, Severity
 from binome.analysis.losses import bits
 from binome.analysis.outcome import Cause, required_for_load
 
+SUBJECTS = ("services",)
+
 
 def findings(context: Context) -> Iterator[Found]:
     """One finding a service."""
     platform, singles = context.platform, context.survey.singles
     for name, service in platform.estate.services.items():
-        short = next((effect.lost for effect in singles.of(name) if effect.cause is Cause.SHORT), 0)
-        if not short or service.load is None or service.capacity is None:
+        if service.load is None or service.capacity is None:
             continue
         needed, path = required_for_load(service), ("services", name, "capacity")
         more = (
@@ -25,8 +26,12 @@ def findings(context: Context) -> Iterator[Found]:
         )
         if needed > len(service.on):
             have = len(service.on) * service.capacity
-            message = f"With nothing lost its {len(service.on)} members carry {have:g} of {service.load:g} at peak."
+            carry = "only member carries" if len(service.on) == 1 else f"{len(service.on)} members carry"
+            message = f"With nothing lost its {carry} {have:g} of {service.load:g} at peak."
             yield Found(Severity.ERROR, name, path, message, Remedy(f"{more}."))
+            continue
+        short = next((effect.lost for effect in singles.of(name) if effect.cause is Cause.SHORT), 0)
+        if not short:
             continue
         lost = {singles.losses.losses[position][0] for position in bits(short)}
         inner = platform.domains.innermost(lost)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from binome.analysis import fate
+from binome.analysis import fate, placement
 from binome.analysis.findings import Context, Found
 from binome.analysis.outcome import required
+
+SUBJECTS = ("services",)
 
 
 def findings(context: Context) -> Iterator[Found]:
@@ -26,8 +28,7 @@ def findings(context: Context) -> Iterator[Found]:
                 name,
                 ("services", name, "on"),
                 f"{taken} of {len(service.on)} members stand in {where}, and {need} must live: their number protects "
-                "from a broken server, not from the loss of the place.  In Paris, in April 2023, water in one data "
-                "centre took a whole cloud region, all its zones at first.",
-                fate.spread(platform, name, places, words),
+                f"from a broken server, not from the loss of the place.{fate.precedent(platform, places, fate.WATER)}",
+                placement.spread(platform, name, places, words),
                 tuple(places),
             )

@@ -10,6 +10,11 @@ from collections.abc import Iterator
 from binome.analysis.edit import Remedy, as_list, put
 from binome.analysis.findings import Context, Found, Severity
 
+SUBJECTS = (
+    "links",
+    "services",
+)
+
 
 def findings(context: Context) -> Iterator[Found]:
     """One finding for each link or database that lacks what it stands on."""

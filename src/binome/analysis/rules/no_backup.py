@@ -10,6 +10,11 @@ from collections.abc import Iterator
 from binome.analysis.edit import Remedy
 from binome.analysis.findings import Context, Found, Severity
 
+SUBJECTS = (
+    "data",
+    "services",
+)
+
 _WHY = (
     "A second server is no backup: a fire, a deletion or a ransom takes both.  In Daejeon, in September 2025, South "
     "Korea lost 858 TB of its civil servants' files in one fire, because there was no copy elsewhere."

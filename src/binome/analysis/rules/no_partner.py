@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from binome.analysis import fate
-from binome.analysis.edit import Remedy, as_list, put
+from binome.analysis import placement
+from binome.analysis.edit import Remedy
 from binome.analysis.findings import Context, Found, Severity
 from binome.analysis.outcome import required
+
+SUBJECTS = ("services",)
 
 
 def findings(context: Context) -> Iterator[Found]:
@@ -16,7 +18,7 @@ def findings(context: Context) -> Iterator[Found]:
     for name, service in platform.estate.services.items():
         if len(service.on) == required(service) and service.kind != "etcd":
             path = ("services", name, "on")
-            partner, words = fate.elsewhere(platform, service.on), "Give it a partner in another place."
+            members, words = placement.partnered(platform, name), "Give it a partner in another place."
             message = (
                 f"{service.on[0]} is its only member: that server's loss is its own."
                 if len(service.on) == 1
@@ -27,6 +29,6 @@ def findings(context: Context) -> Iterator[Found]:
                 name,
                 path,
                 message,
-                put(platform.estate, path, as_list([*service.on, partner]), words) if partner else Remedy(words),
+                placement.manned(platform, name, members, words) if members else Remedy(words),
                 service.on,
             )

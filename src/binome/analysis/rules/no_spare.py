@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from binome.analysis import fate
+from binome.analysis import fate, placement
+from binome.analysis.domains import CONTRACTS
 from binome.analysis.edit import Remedy, as_list, put
 from binome.analysis.findings import Context, Found, Severity
 from binome.analysis.losses import bits
 from binome.analysis.outcome import Cause
+
+SUBJECTS = ("services",)
+
+_FIRE = "After the fire of March 2021 servers in Strasbourg came back over weeks, those of the burned building never."
 
 
 def findings(context: Context) -> Iterator[Found]:
@@ -20,14 +25,14 @@ def findings(context: Context) -> Iterator[Found]:
     for name, service in platform.estate.services.items():
         alone = next((effect.lost for effect in singles.of(name) if effect.cause is Cause.NO_PARTNER), 0)
         lost = [singles.losses.losses[position][0] for position in bits(alone)]
-        physical = [one for one in lost if platform.domains.kinds[one] != "hoster"]
+        physical = [one for one in lost if platform.domains.kinds[one] not in CONTRACTS]
         if physical:
             path = ("services", name, "spares")
-            where = platform.domains.title(platform.domains.innermost(physical)[0])
-            spare = fate.elsewhere(platform, service.on)
+            closest = platform.domains.innermost(physical)[:1]
+            spare = placement.spare(platform, name)
             message = (
-                f"Without {where} it is down to what it needs, and no spare is left to rebuild on.  After the fire of "
-                "March 2021 the data centre took months to come back."
+                f"Without {fate.titles(platform, closest)} it is down to what it needs, and no spare is left to "
+                f"rebuild on.{fate.precedent(platform, closest, _FIRE)}"
             )
             remedy = Remedy("Rent a server in another place and name it under spares.")
             if spare is not None:

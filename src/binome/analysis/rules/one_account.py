@@ -8,6 +8,8 @@ from binome.analysis.contracts import contract
 from binome.analysis.edit import Remedy
 from binome.analysis.findings import Context, Found
 
+SUBJECTS = ("domains:account",)
+
 _PRECEDENT = (
     "In June 2014 somebody else logged in to Code Spaces' one account and deleted servers and backups: the company "
     "closed within a day."

@@ -8,9 +8,11 @@ from binome.analysis.contracts import contract
 from binome.analysis.edit import Remedy
 from binome.analysis.findings import Context, Found
 
+SUBJECTS = ("hosters",)
+
 _PRECEDENT = (
-    "In May 2024 Google Cloud deleted UniSuper's whole subscription, both regions of it; a copy with another provider "
-    "saved it."
+    "In May 2024 a mistake of Google Cloud's deleted UniSuper's private cloud with its copies; a backup with another "
+    "provider helped to bring it back."
 )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from binome.analysis.edit import Remedy, as_list, put
 from binome.analysis.findings import Context, Found, Severity
 
+SUBJECTS = ("people",)
+
 
 def findings(context: Context) -> Iterator[Found]:
     """At most one finding; an estate that names no people is not asked."""

@@ -8,6 +8,8 @@ from binome.analysis.edit import Remedy
 from binome.analysis.explain import listed
 from binome.analysis.findings import Context, Found, Severity
 
+SUBJECTS = ("domains:registrar",)
+
 
 def findings(context: Context) -> Iterator[Found]:
     """One finding a registrar."""
@@ -31,4 +33,5 @@ def findings(context: Context) -> Iterator[Found]:
                 f"under accept: {{rule: one-registrar, subject: {registrar}, reason: …, until: …}}."
             ),
             (registrar,),
+            tuple({names[name].to: None for name in leading}),
         )

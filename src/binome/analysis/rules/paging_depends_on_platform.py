@@ -13,10 +13,24 @@ from binome.analysis.findings import Context, Found, Severity
 from binome.analysis.outcome import Platform
 from binome.estate.model import Provider, Sender
 
+SUBJECTS = (
+    "senders",
+    "people",
+)
+
 
 def findings(context: Context) -> Iterator[Found]:
     """One finding for each sender, if none is independent."""
     people = context.platform.estate.people
+    if people.contacts and not people.senders:
+        message = "Nobody is ever paged: there are contacts, and no sender that a page could go through."
+        remedy = Remedy("Add a sender, and a route through it: senders: {mail: {kind: smtp, host: …}}.")
+        yield Found(Severity.ERROR, "people", ("people", "contacts"), message, remedy)
+        return
+    if people.contacts and not people.routes:
+        message = "No route says by which sender a page goes, and when the next is tried."
+        remedy = Remedy(f"Add one: routes: [{{via: {next(iter(people.senders))}}}].")
+        yield Found(Severity.WARNING, "people", ("people", "senders"), message, remedy)
     used = dict.fromkeys([route.via for route in people.routes] or people.senders)
     reasons = {name: _dependence(context.platform, people.senders[name]) for name in used}
     if not all(reasons.values()):
@@ -53,9 +67,13 @@ def _dependence(platform: Platform, sender: Sender) -> str:
 
 
 def _host(reached: Sender | Provider) -> str:
-    return reached.host or (reached.url or "").partition("://")[2].partition("/")[0].partition(":")[0]
+    host = (
+        reached.host or (reached.url or "").partition("://")[2].partition("/")[0].rpartition("@")[2].partition(":")[0]
+    )
+    return host.lower().rstrip(".")
 
 
 def _same(one: str, other: str) -> bool:
     """Whether one host is the other, or below it."""
+    other = other.lower()
     return bool(other) and (one == other or one.endswith(f".{other}"))

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from binome.analysis import fate
+from binome.analysis import fate, placement
 from binome.analysis.findings import Context, Found
 from binome.analysis.outcome import required
+
+SUBJECTS = ("services",)
+
+_FIRE = "In Strasbourg, in March 2021, owners whose second server stood next door lost both in one fire."
 
 
 def findings(context: Context) -> Iterator[Found]:
@@ -25,8 +29,7 @@ def findings(context: Context) -> Iterator[Found]:
                 fate.severity(platform, both),
                 name,
                 ("services", name, "on"),
-                f"Both members stand in {where}: one loss takes them both.  In Strasbourg, in March 2021, owners whose "
-                "second server stood next door lost both in one fire.",
-                fate.spread(platform, name, both, f"Put one of the two on a server outside {where}."),
+                f"Both members stand in {where}: one loss takes them both.{fate.precedent(platform, both, _FIRE)}",
+                placement.spread(platform, name, both, f"Put one of the two on a server outside {where}."),
                 tuple(both),
             )

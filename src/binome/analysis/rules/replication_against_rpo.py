@@ -8,6 +8,8 @@ from binome.analysis.edit import put
 from binome.analysis.findings import Context, Found, Severity
 from binome.analysis.times import duration
 
+SUBJECTS = ("services",)
+
 
 def findings(context: Context) -> Iterator[Found]:
     """One finding a database: the product that may lose least speaks for all."""

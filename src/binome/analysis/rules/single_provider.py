@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from binome.analysis.edit import grown
+from binome.analysis.edit import Remedy
 from binome.analysis.fate import shared, titles
 from binome.analysis.findings import Context, Found, Severity
+
+SUBJECTS = ("links",)
 
 
 def findings(context: Context) -> Iterator[Found]:
@@ -25,5 +27,5 @@ def findings(context: Context) -> Iterator[Found]:
         else:
             continue
         words = f"Add a second provider that shares nothing with {providers[0]}, and let messages wait for either."
-        remedy = grown(platform.estate, path, 'second: {url: "https://second.example", secret: "env:SECOND"}', words)
-        yield Found(Severity.WARNING, name, path, message, remedy, (*providers[:1], *both))
+        about = tuple(both) or (providers[0],)
+        yield Found(Severity.WARNING, name, path, message, Remedy(words), about)

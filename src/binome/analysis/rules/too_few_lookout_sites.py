@@ -6,15 +6,17 @@ domain that takes the majority takes the sight as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from binome.analysis import fate
+from binome.analysis import fate, placement
 from binome.analysis.edit import Remedy, as_list, put
 from binome.analysis.explain import listed
 from binome.analysis.findings import Context, Found, Severity
+from binome.analysis.outcome import Platform
 
-_PRECEDENT = (
-    "In October 2018 a cut of 43 seconds made GitHub's failover promote databases on the wrong side: a day of repair."
+SUBJECTS = (
+    "lookout",
+    "services",
 )
 
 
@@ -30,40 +32,50 @@ def findings(context: Context) -> Iterator[Found]:
         ]
         if hasty:
             words = "Look from three sites: lookout: {on: [SERVER, SERVER, SERVER]}."
-            message = f"Nothing looks at the platform, so no takeover of {listed(hasty)} can be hastened.  {_PRECEDENT}"
+            message = f"Nothing looks at the platform, so no takeover of {listed(hasty)} can be hastened."
             yield Found(Severity.WARNING, hasty[0], ("services", hasty[0], "takeover"), message, Remedy(words))
         return
-    sites = dict.fromkeys(platform.domains.site(server, platform.estate) for server in lookout.on)
-    places = fate.shared(platform, lookout.on, len(lookout.on) // 2 + 1) if len(sites) > 2 else []
+    sites = _sites(platform, lookout.on)
+    blinding = platform.domains.innermost(_blinding(platform, lookout.on))
     if len(sites) < 3:
         message = (
             f"It looks from {listed(list(sites))} only: with fewer than three sites a verdict is unconfirmed, paged "
-            f"but never acted on, and a lookout beside what it looks at burns with it.  {_PRECEDENT}"
+            "but never acted on, and a lookout beside what it looks at is lost with it."
         )
-    elif places:
+    elif blinding:
         message = (
-            f"Most of it stands in {fate.titles(platform, places)}: with that, the verdict goes too.  {_PRECEDENT}"
+            f"Without {fate.titles(platform, blinding)} no majority of its {len(sites)} sites is left: with that, the "
+            "verdict goes too."
         )
     else:
         return
-    path = ("lookout", "on")
-    yield Found(
-        Severity.WARNING,
-        "lookout",
-        path,
-        message,
-        put(platform.estate, path, as_list(_three(context, lookout.on)), "Look from three sites."),
-    )
+    path, words = ("lookout", "on"), "Look from three sites, no two of which share a place."
+    three = _three(platform, lookout.on)
+    remedy = put(platform.estate, path, as_list(three), words) if three else Remedy(words)
+    yield Found(Severity.WARNING, "lookout", path, message, remedy)
 
 
-def _three(context: Context, servers: tuple[str, ...]) -> list[str]:
-    """Servers in up to three sites that share nothing: those that look already first."""
-    platform = context.platform
+def _sites(platform: Platform, servers: Sequence[str]) -> dict[str, list[str]]:
+    sites: dict[str, list[str]] = {}
+    for server in servers:
+        sites.setdefault(platform.domains.site(server, platform.estate), []).append(server)
+    return sites
+
+
+def _blinding(platform: Platform, servers: Sequence[str]) -> list[str]:
+    """The domains whose loss leaves no majority of the sites: a site is lost where a domain takes all its lookouts."""
+    around = platform.domains.around
+    places = [frozenset.intersection(*map(around, here)) for here in _sites(platform, servers).values()]
+    return fate.too_few(platform, places, len(places) // 2 + 1)
+
+
+def _three(platform: Platform, servers: Sequence[str]) -> list[str] | None:
+    """Servers in three sites that share nothing: those that look already first. None where there are no three."""
     chosen: list[str] = []
     while len(chosen) < 3:
-        near = [one for one in servers if fate.apart(platform, one, chosen)]
-        more = near[0] if near else fate.elsewhere(platform, chosen)
+        near = next((one for one in servers if fate.apart(platform, one, chosen)), None)
+        more = near or placement.witness(platform, chosen)
         if more is None:
-            break
+            return None
         chosen.append(more)
-    return chosen or list(servers)
+    return chosen if len(_sites(platform, chosen)) == 3 else None
