@@ -178,7 +178,7 @@ MUTANTS = [
         "not reign.announced or ",
         "",
         1,
-        5521,
+        7144,
     ),
 ]
 
