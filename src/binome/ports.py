@@ -200,8 +200,8 @@ class Journal(Protocol):
         """Adds facts; durable when it returns. Raises NotLeaderError, AppendUnknownError or StoreError.
 
         `after` is the number of the last entry that they were decided from: where the journal has moved on since,
-        nothing is added, and MovedOnError says so. A draft whose id the journal has already is passed over, so that a decision may be recorded again. Requests
-        that were submitted are answered by being appended.
+        nothing is added, and MovedOnError says so. A draft whose id the journal has already is passed over, so that
+        a decision may be recorded again. Requests that were submitted are answered by being appended.
         """
 
     async def follow(self, after: int, timeout_s: float) -> Sequence[Entry]:

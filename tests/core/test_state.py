@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from binome.core import leadership, maintenance, plan
 from binome.core.decide import decide
-from binome.core.entry import EMPTY, Draft, Fact, Head, UnknownFact, seal
+from binome.core.entry import EMPTY, Draft, Entry, Fact, Head, UnknownFact, seal
 from binome.core.maintenance import MaintenanceAsked, MaintenanceEndAsked, MaintenanceRefused
 from binome.core.plan import PlanCancelled, PlanMade, Priority, Step, StepEnded, StepHastened
 from binome.core.state import State
@@ -119,6 +122,35 @@ def test_facts_of_the_future_are_kept_and_passed_over() -> None:
     assert night.decided(0) == ["maintenance.hold"]
 
 
+KINDS = [str(kind.__struct_config__.tag) for kind in (*plan.FACTS, *maintenance.FACTS, *leadership.FACTS)]
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = ["request", "subject", "until_ms", "why", "who", "plan", "steps", "step", "undoing", "result", "priority"]
+half_right = st.dictionaries(st.sampled_from(NAMES), json_values).flatmap(
+    lambda values: st.sampled_from(KINDS).map(lambda kind: {**values, "kind": kind})
+)
+
+
+@given(st.lists(json_values | half_right, max_size=5))
+def test_no_json_value_as_a_fact_stops_the_fold(values: list[object]) -> None:
+    night = Night()
+    night.happens(asked("r1"))
+    night.decided(0)
+    night.happens(*(UnknownFact(msgspec.json.encode(value)) for value in values))
+    assert night.state.plan_of("database") is not None
+    night.decided(0)
+
+
+@pytest.mark.parametrize("raw", [b'{"kind":"plan-made","plan":1}', b"[]", b"3", b'"x"', b"{}", b"\xff", b"[" * 99_999])
+def test_what_cannot_be_read_is_passed_over(raw: bytes) -> None:
+    night = Night()
+    entry = Entry(1, "x", 0, "test", 1, msgspec.Raw(raw), "0" * 64)
+    assert night.state.apply(entry) == UnknownFact(raw)
+
+
 steps = st.builds(Step, st.just("do.it"), undo=st.sampled_from(["", "undo.it"]), not_before_ms=st.integers(0, 3))
 facts = st.one_of(
     st.builds(
@@ -140,8 +172,8 @@ def test_the_indexes_are_what_a_search_would_find(happened: list[Fact], now_ms: 
     night = Night()
     night.happens(*happened)
     state = night.state
-    due = {plan.id for plan in state.plans.values() if plan.command(1) and plan.not_before_ms <= now_ms}
-    later = [plan.not_before_ms for plan in state.plans.values() if plan.command(1) and plan.not_before_ms > now_ms]
-    assert {plan.id for plan in state.due(now_ms)} == due
+    due = {one.id for one in state.plans.values() if one.command(1) and one.not_before_ms <= now_ms}
+    later = [one.not_before_ms for one in state.plans.values() if one.command(1) and one.not_before_ms > now_ms]
+    assert {one.id for one in state.due(now_ms)} == due
     assert state.next_due_ms(now_ms) == min(later, default=None)
-    assert state.holding == {plan.subject: plan.id for plan in state.plans.values()}
+    assert state.holding == {one.subject: one.id for one in state.plans.values()}

@@ -63,6 +63,8 @@ class MaintenanceEnding(Fact, frozen=True, tag="maintenance-ending"):
 
 
 FACTS = (MaintenanceAsked, MaintenanceEndAsked, MaintenanceRefused, MaintenanceEnding)
+REQUESTS = (MaintenanceAsked, MaintenanceEndAsked)
+"""What people may ask for."""
 
 
 class MaintenanceSlice:

@@ -16,7 +16,8 @@ from typing import Any
 
 import msgspec
 
-from binome.core.entry import Draft, UnknownFact
+from binome.core.entry import Draft
+from binome.core.request import admitted
 from binome.ports import AppendUnknownError, StoreError
 from binome.runtime.loop import Loop
 
@@ -83,12 +84,12 @@ class _Door:
         }
 
     async def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
-        clock, request = self._loop.clock, str(question["request"])
-        fact = UnknownFact(msgspec.json.encode(question["fact"]))
+        clock, request = self._loop.clock, question.get("request")
+        fact = admitted(request, question.get("fact"))
         await self._loop.journal.submit(Draft(f"request/{request}", clock.now_ms(), self._loop.name, fact))
         until_s = clock.monotonic_s() + ANSWER_S
         while clock.monotonic_s() < until_s:
-            answer = self._loop.state.answers.get(request)
+            answer = self._loop.state.answers.get(str(request))
             if answer is not None:
                 return {"answer": answer}
             await clock.sleep(_LOOK_EVERY_S)
