@@ -13,7 +13,7 @@ from binome.core import leadership, maintenance, plan
 from binome.core.decide import decide
 from binome.core.entry import EMPTY, Draft, Entry, Fact, Head, UnknownFact, seal
 from binome.core.maintenance import MaintenanceAsked, MaintenanceEndAsked, MaintenanceRefused
-from binome.core.plan import PlanCancelled, PlanMade, Priority, Step, StepEnded, StepHastened
+from binome.core.plan import PlanCancelled, PlanClosed, PlanMade, Priority, Step, StepEnded, StepHastened
 from binome.core.state import State
 from binome.estate import load
 
@@ -93,6 +93,48 @@ def test_refusals_have_their_reasons() -> None:
     night.decided(5)
     assert night.state.plan_of("database") is not None
     assert night.state.maintenance.asked == {}
+
+
+def test_on_is_granted_when_it_is_held_and_off_when_it_is_released() -> None:
+    night = Night()
+    night.happens(asked("r1"))
+    night.decided(0)
+    assert night.state.answers == {}
+    night.happens(StepEnded("maintenance/r1", 0, False, "done"))
+    assert night.state.answers == {"r1": "granted"}
+    night.happens(MaintenanceEndAsked("r2", "database", "ops-1"))
+    night.decided(0)
+    assert "r2" not in night.state.answers
+    night.happens(StepEnded("maintenance/r1", 1, False, "done"))
+    assert night.state.answers == {"r1": "granted", "r2": "granted"}
+
+
+def test_what_could_not_be_held_is_refused_when_it_is_undone() -> None:
+    night = Night()
+    night.happens(asked("r1"))
+    night.decided(0)
+    night.happens(StepEnded("maintenance/r1", 0, False, "failed", "no disk"))
+    night.happens(MaintenanceEndAsked("r2", "database", "ops-1"))
+    night.decided(0)
+    assert night.state.answers == {"r2": "it is being released already"}
+    night.happens(StepEnded("maintenance/r1", 0, True, "done"))
+    assert night.state.answers["r1"] == "it could not be held, and is released again: maintenance.hold: no disk"
+
+
+def test_what_needs_a_person_is_told_and_ends_when_the_person_closes_it() -> None:
+    night = Night()
+    night.happens(asked("r1"), MaintenanceEndAsked("r2", "database", "ops-1"))
+    night.decided(0)
+    night.happens(*[StepEnded("maintenance/r1", 0, False, "unknown", "no answer")] * plan.ATTEMPTS)
+    told = "its plan needs a person, see binome plan list: maintenance.hold: no answer"
+    assert night.state.answers == {"r1": told, "r2": told}
+    night.happens(MaintenanceEndAsked("r3", "database", "ops-1"))
+    night.decided(0)
+    assert night.state.answers["r3"] == "its plan needs a person, see binome plan list"
+    night.happens(PlanClosed("maintenance/r1", "ops-1", "done by hand", "r4"))
+    assert (night.state.answers["r4"], night.state.plans) == ("granted", {})
+    night.happens(PlanClosed("maintenance/r1", "ops-1", "done by hand", "r5"))
+    assert night.state.answers["r5"] == "no plan of that name needs a person"
 
 
 def test_a_more_urgent_plan_takes_the_subject_when_the_other_is_undone() -> None:

@@ -78,8 +78,14 @@ def test_an_unknown_outcome_is_tried_again_until_it_is_known() -> None:
         world.hands.answers = [Outcome("unknown", "no answer"), ConnectionError("broken")]
         await world.start()
         await world.happens(ASKED)
-        await world.clock.pass_(6)
+        await world.clock.pass_(0.4)
+        assert len(world.hands.commands) == 1
+        await world.clock.pass_(0.1)
+        assert len(world.hands.commands) == 2
+        assert world.loop.state.answers == {}, "nobody is told of what nobody knows"
+        await world.clock.pass_(1)
         assert [command.id for command in world.hands.commands] == ["maintenance/r1/0"] * 3
+        assert world.loop.state.answers == {"r1": "granted"}
         assert world.kinds() == ["maintenance-asked", "plan-made", "step-ended", "step-ended", "step-ended"]
         await world.crash()
 
