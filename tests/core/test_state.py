@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from binome.core import leadership, maintenance, plan
 from binome.core.decide import decide
-from binome.core.entry import EMPTY, Draft, Fact, Head, UnknownFact, seal
+from binome.core.entry import EMPTY, Draft, Entry, Fact, Head, UnknownFact, seal
 from binome.core.maintenance import MaintenanceAsked, MaintenanceEndAsked, MaintenanceRefused
-from binome.core.plan import PlanCancelled, PlanMade, Priority, Step, StepEnded, StepHastened
+from binome.core.plan import PlanCancelled, PlanClosed, PlanMade, Priority, Step, StepEnded, StepHastened
 from binome.core.state import State
 from binome.estate import load
 
@@ -92,6 +95,48 @@ def test_refusals_have_their_reasons() -> None:
     assert night.state.maintenance.asked == {}
 
 
+def test_on_is_granted_when_it_is_held_and_off_when_it_is_released() -> None:
+    night = Night()
+    night.happens(asked("r1"))
+    night.decided(0)
+    assert night.state.answers == {}
+    night.happens(StepEnded("maintenance/r1", 0, False, "done"))
+    assert night.state.answers == {"r1": "granted"}
+    night.happens(MaintenanceEndAsked("r2", "database", "ops-1"))
+    night.decided(0)
+    assert "r2" not in night.state.answers
+    night.happens(StepEnded("maintenance/r1", 1, False, "done"))
+    assert night.state.answers == {"r1": "granted", "r2": "granted"}
+
+
+def test_what_could_not_be_held_is_refused_when_it_is_undone() -> None:
+    night = Night()
+    night.happens(asked("r1"))
+    night.decided(0)
+    night.happens(StepEnded("maintenance/r1", 0, False, "failed", "no disk"))
+    night.happens(MaintenanceEndAsked("r2", "database", "ops-1"))
+    night.decided(0)
+    assert night.state.answers == {"r2": "it is being released already"}
+    night.happens(StepEnded("maintenance/r1", 0, True, "done"))
+    assert night.state.answers["r1"] == "it could not be held, and is released again: maintenance.hold: no disk"
+
+
+def test_what_needs_a_person_is_told_and_ends_when_the_person_closes_it() -> None:
+    night = Night()
+    night.happens(asked("r1"), MaintenanceEndAsked("r2", "database", "ops-1"))
+    night.decided(0)
+    night.happens(*[StepEnded("maintenance/r1", 0, False, "unknown", "no answer")] * plan.ATTEMPTS)
+    told = "its plan needs a person, see binome plan list: maintenance.hold: no answer"
+    assert night.state.answers == {"r1": told, "r2": told}
+    night.happens(MaintenanceEndAsked("r3", "database", "ops-1"))
+    night.decided(0)
+    assert night.state.answers["r3"] == "its plan needs a person, see binome plan list"
+    night.happens(PlanClosed("maintenance/r1", "ops-1", "done by hand", "r4"))
+    assert (night.state.answers["r4"], night.state.plans) == ("granted", {})
+    night.happens(PlanClosed("maintenance/r1", "ops-1", "done by hand", "r5"))
+    assert night.state.answers["r5"] == "no plan of that name needs a person"
+
+
 def test_a_more_urgent_plan_takes_the_subject_when_the_other_is_undone() -> None:
     night = Night()
     night.happens(asked("r1"))
@@ -119,6 +164,35 @@ def test_facts_of_the_future_are_kept_and_passed_over() -> None:
     assert night.decided(0) == ["maintenance.hold"]
 
 
+KINDS = [str(kind.__struct_config__.tag) for kind in (*plan.FACTS, *maintenance.FACTS, *leadership.FACTS)]
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = ["request", "subject", "until_ms", "why", "who", "plan", "steps", "step", "undoing", "result", "priority"]
+half_right = st.dictionaries(st.sampled_from(NAMES), json_values).flatmap(
+    lambda values: st.sampled_from(KINDS).map(lambda kind: {**values, "kind": kind})
+)
+
+
+@given(st.lists(json_values | half_right, max_size=5))
+def test_no_json_value_as_a_fact_stops_the_fold(values: list[object]) -> None:
+    night = Night()
+    night.happens(asked("r1"))
+    night.decided(0)
+    night.happens(*(UnknownFact(msgspec.json.encode(value)) for value in values))
+    assert night.state.plan_of("database") is not None
+    night.decided(0)
+
+
+@pytest.mark.parametrize("raw", [b'{"kind":"plan-made","plan":1}', b"[]", b"3", b'"x"', b"{}", b"\xff", b"[" * 99_999])
+def test_what_cannot_be_read_is_passed_over(raw: bytes) -> None:
+    night = Night()
+    entry = Entry(1, "x", 0, "test", 1, msgspec.Raw(raw), "0" * 64)
+    assert night.state.apply(entry) == UnknownFact(raw)
+
+
 steps = st.builds(Step, st.just("do.it"), undo=st.sampled_from(["", "undo.it"]), not_before_ms=st.integers(0, 3))
 facts = st.one_of(
     st.builds(
@@ -140,8 +214,8 @@ def test_the_indexes_are_what_a_search_would_find(happened: list[Fact], now_ms: 
     night = Night()
     night.happens(*happened)
     state = night.state
-    due = {plan.id for plan in state.plans.values() if plan.command(1) and plan.not_before_ms <= now_ms}
-    later = [plan.not_before_ms for plan in state.plans.values() if plan.command(1) and plan.not_before_ms > now_ms]
-    assert {plan.id for plan in state.due(now_ms)} == due
+    due = {one.id for one in state.plans.values() if one.command(1) and one.not_before_ms <= now_ms}
+    later = [one.not_before_ms for one in state.plans.values() if one.command(1) and one.not_before_ms > now_ms]
+    assert {one.id for one in state.due(now_ms)} == due
     assert state.next_due_ms(now_ms) == min(later, default=None)
-    assert state.holding == {plan.subject: plan.id for plan in state.plans.values()}
+    assert state.holding == {one.subject: one.id for one in state.plans.values()}

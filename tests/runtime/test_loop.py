@@ -6,8 +6,11 @@ import asyncio
 
 import pytest
 
+from binome.core.decision import Decision
+from binome.core.entry import Draft, seal
 from binome.core.maintenance import MaintenanceAsked, MaintenanceEndAsked
-from binome.core.plan import Outcome
+from binome.core.plan import Outcome, PlanCancelled, PlanMade, Priority, Step
+from binome.runtime.loop import DEADLINE_S
 from tests.runtime.world import World, run, settle
 
 ASKED = MaintenanceAsked("r1", "database", 7_200_000, "new disks", "ops-1")
@@ -69,14 +72,20 @@ def test_a_plan_interrupted_after_any_entry_is_resumed(entries: int) -> None:
     run(night)
 
 
-def test_an_unknown_outcome_is_tried_again_and_never_told_as_done() -> None:
+def test_an_unknown_outcome_is_tried_again_until_it_is_known() -> None:
     async def night() -> None:
         world = World()
         world.hands.answers = [Outcome("unknown", "no answer"), ConnectionError("broken")]
         await world.start()
         await world.happens(ASKED)
-        await world.clock.pass_(6)
+        await world.clock.pass_(0.4)
+        assert len(world.hands.commands) == 1
+        await world.clock.pass_(0.1)
+        assert len(world.hands.commands) == 2
+        assert world.loop.state.answers == {}, "nobody is told of what nobody knows"
+        await world.clock.pass_(1)
         assert [command.id for command in world.hands.commands] == ["maintenance/r1/0"] * 3
+        assert world.loop.state.answers == {"r1": "granted"}
         assert world.kinds() == ["maintenance-asked", "plan-made", "step-ended", "step-ended", "step-ended"]
         await world.crash()
 
@@ -112,13 +121,111 @@ def test_without_leadership_nothing_is_decided_and_nothing_begun() -> None:
     run(night)
 
 
-def test_a_verb_that_nobody_knows_fails_and_the_plan_is_undone() -> None:
+def test_a_verb_that_nobody_can_carry_out_or_undo_needs_a_person() -> None:
     async def night() -> None:
         world = World()
         world.loop.drivers = {}
         await world.start()
         await world.happens(ASKED)
         assert world.loop.state.plans["maintenance/r1"].state == "needs-person"
+        await world.crash()
+
+    run(night)
+
+
+def test_a_decision_is_never_appended_to_a_journal_that_it_was_not_made_from() -> None:
+    async def night() -> None:
+        world = World()
+        await world.start()
+        decided = []
+        cancelled = PlanCancelled("a-plan")
+
+        def decider(*_: object) -> Decision:
+            """While it decides, another entry arrives; what it decides is right only without that."""
+            entries = len(world.store.entries)
+            decided.append(entries)
+            if entries == 0:
+                world.store.append(seal([Draft("other", 0, "other", cancelled)], world.store.head(), 1))
+            draft = Draft(f"decided/from/{entries}", 0, "test", cancelled)
+            return Decision((draft,) if entries < 2 else ())
+
+        world.loop.deciders = (decider,)
+        await world.clock.pass_(6)
+        assert [entry.id for entry in world.store.entries] == ["other", "decided/from/1"]
+        assert decided[:2] == [0, 1], "it is made again at once"
+        await world.crash()
+
+    run(night)
+
+
+def test_a_journal_that_cannot_be_read_or_written_is_a_problem_and_not_the_end() -> None:
+    async def night() -> None:
+        world = World()
+        await world.start()
+        await world.happens(ASKED)
+        world.store.damaged = True
+        await world.clock.pass_(7_200)
+        assert world.loop.problems() == ["the journal cannot be read: entry 1 is altered"]
+        world.store.damaged, world.store.full = False, True
+        await world.clock.pass_(1)
+        await world.clock.pass_(1)
+        assert world.loop.problems() == ["the journal cannot be written: the disk is full"]
+        world.store.full = False
+        await world.clock.pass_(1)
+        assert (world.loop.problems(), world.kinds()) == ([], WHOLE)
+        await world.crash()
+
+    run(night)
+
+
+def test_a_decider_is_asked_again_when_it_wants_to_be() -> None:
+    async def night() -> None:
+        world = World()
+        asked: list[int] = []
+
+        def decider(_estate: object, _view: object, now_ms: int) -> Decision:
+            asked.append(now_ms)
+            return Decision(wake_at_ms=6_500 if now_ms < 6_500 else None)
+
+        world.loop.deciders = (decider,)
+        await world.start()
+        await world.clock.pass_(5)
+        await world.clock.pass_(1.4)
+        await world.clock.pass_(0.1)
+        assert asked == [5_000, 6_500]
+        await world.crash()
+
+    run(night)
+
+
+def test_nothing_is_begun_of_a_plan_that_the_same_decision_cancels() -> None:
+    async def night() -> None:
+        world = World()
+        made = PlanMade("t", "takeover", "database", Priority.TAKEOVER, (Step("takeover.promote"),))
+        drill = PlanMade("d", "drill", "database", Priority.DRILL, (Step("maintenance.hold", undo="maintenance.undo"),))
+        world.loop.deciders = (lambda *_: Decision((Draft("t/plan", 0, "takeover", made),)),)
+        world.journal.generation = None
+        await world.start()
+        await world.happens(drill)
+        world.journal.generation = 1
+        await world.clock.pass_(6)
+        assert [command.verb for command in world.hands.commands] == ["maintenance.undo"]
+        await world.crash()
+
+    run(night)
+
+
+def test_a_driver_that_never_returns_has_an_unknown_outcome() -> None:
+    async def night() -> None:
+        world = World()
+        world.hands.holding = asyncio.Event()
+        await world.start()
+        await world.happens(ASKED)
+        await world.clock.pass_(DEADLINE_S - 1)
+        assert world.kinds() == WHOLE[:2]
+        await world.clock.pass_(1)
+        assert world.kinds()[:3] == WHOLE[:3]
+        assert world.loop.state.plans["maintenance/r1"].attempts == 1
         await world.crash()
 
     run(night)

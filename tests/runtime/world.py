@@ -20,6 +20,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.full = False
+        self.damaged = False
 
     def append(self, entries: Sequence[Entry]) -> None:
         if self.full:
@@ -28,12 +29,16 @@ class MemoryStore:
         self.entries += entries
 
     def read(self, after: int, limit: int = 1000) -> list[Entry]:
+        if self.damaged:
+            raise StoreError("entry 1 is altered")
         return self.entries[after : after + limit]
 
     def head(self) -> Head:
         return self.entries[-1].head if self.entries else EMPTY
 
     def has(self, draft_id: str) -> bool:
+        if self.damaged:
+            raise StoreError("entry 1 is altered")
         return any(entry.id == draft_id for entry in self.entries)
 
     def close(self) -> None:

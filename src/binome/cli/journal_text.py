@@ -50,10 +50,7 @@ def printable(text: str) -> str:
 
 
 def _words_of(entry: Entry) -> str:
-    try:
-        return words(VOCABULARY.read(entry), entry.at_ms)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return bytes(entry.fact).decode(errors="replace")
+    return words(VOCABULARY.read(entry), entry.at_ms)
 
 
 def words(fact: Fact, at_ms: int) -> str:
@@ -80,10 +77,20 @@ def words(fact: Fact, at_ms: int) -> str:
         case MaintenanceEnding():
             said = f"{fact.subject}, asked by {fact.request}"
         case UnknownFact():
-            said = _fields({name: value for name, value in json.loads(fact.raw).items() if name != "kind"})
+            said = _unknown(fact.raw)
         case _:
             said = _fields(msgspec.to_builtins(msgspec.structs.asdict(fact)))
     return said
+
+
+def _unknown(raw: bytes) -> str:
+    try:
+        values = json.loads(raw)
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        return raw.decode(errors="replace")
+    return _fields({name: value for name, value in values.items() if name != "kind"})
 
 
 def _fields(values: dict[str, object]) -> str:

@@ -71,7 +71,7 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
             works.append(exchange.run())
             troubled.append(lambda: [exchange.problem] if exchange.problem else [])
         loop = Loop(server, estate, journal, {"maintenance": MaintenanceFiles(data)}, clock)
-        troubled.append(journal.problems)
+        troubled += [journal.problems, loop.problems]
         door = keep_open(Path(folders.run) / "binome.sock", loop, lambda: [one for ask in troubled for one in ask()])
         works += [journal.run(), loop.run(), door]
         async with asyncio.TaskGroup() as group:

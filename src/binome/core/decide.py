@@ -44,7 +44,8 @@ def decide(
                 record += _claim(draft, draft.fact, state, claimed)
             else:
                 record.append(draft)
-    commands = (plan.command(generation) for plan in state.due(now_ms))
+    cancelled = {draft.fact.plan for draft in record if isinstance(draft.fact, PlanCancelled)}
+    commands = (plan.command(generation) for plan in state.due(now_ms) if plan.id not in cancelled)
     execute = tuple(command for command in commands if command is not None)
     wake_at_ms = min((wake for wake in wakes if wake is not None), default=None)
     return Decision(tuple(record), execute, wake_at_ms)

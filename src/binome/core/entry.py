@@ -26,7 +26,7 @@ class Fact(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=
 
 
 class UnknownFact(Fact, frozen=True, tag="unknown"):
-    """A fact of a kind that this version does not know: kept, and passed over."""
+    """What this version cannot read, for its kind or for what it says: kept, and passed over."""
 
     raw: bytes
 
@@ -128,10 +128,14 @@ class Vocabulary:
         self._decoders = {kind.__struct_config__.tag: msgspec.json.Decoder(kind) for kind in kinds}
 
     def read(self, entry: Entry) -> Fact:
-        """What an entry says; an UnknownFact where this version has no word for it."""
-        kind: str = _kind_decoder.decode(entry.fact).kind
-        decoder = self._decoders.get(kind)
-        return decoder.decode(entry.fact) if decoder else UnknownFact(bytes(entry.fact))
+        """What an entry says; an UnknownFact where this version cannot read it. Never raises: it is in the journal."""
+        try:
+            decoder = self._decoders.get(_kind_decoder.decode(entry.fact).kind)
+            if decoder is not None:
+                return decoder.decode(entry.fact)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            pass
+        return UnknownFact(bytes(entry.fact))
 
 
 def broken(entries: Iterable[Entry], head: Head = EMPTY) -> Iterator[tuple[Entry, str]]:

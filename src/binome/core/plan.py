@@ -17,7 +17,8 @@ a plan is this table, and nothing else:
     undoing    gave up            needs-person
 
 There is at most one plan that has not ended for each subject. When a plan is undone, the steps that were done, and
-the one whose outcome is not known to be "nothing", are undone in reverse order.
+the one whose outcome is not known to be "nothing", are undone in reverse order. A step of unknown outcome is carried
+out again after a while that doubles each time, until a person is asked; what needs a person ends when it is closed.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ ENDED: frozenset[State] = frozenset({"done", "undone"})
 """States in which a plan no longer holds its subject. One that needs a person does, until the person closes it."""
 
 ATTEMPTS = 20
-"""How often a step of unknown outcome is carried out again before a person is asked."""
+"""How often a step of unknown outcome is carried out again before a person is asked: for about seven minutes."""
+AGAIN_AFTER_MS, AGAIN_AFTER_AT_MOST_MS = 500, 30_000
+"""How long after its first unknown outcome a step is carried out again; it doubles with each, up to the second."""
 
 
 class Priority(IntEnum):
@@ -136,14 +139,17 @@ class PlanCancelled(Fact, frozen=True, tag="plan-cancelled"):
 
 
 class PlanClosed(Fact, frozen=True, tag="plan-closed"):
-    """A person has looked after a plan that needed one."""
+    """A person has looked after a plan that needed one. `request` is unique for ever, and answered at once."""
 
     plan: str
     who: str
     why: str = ""
+    request: str = ""
 
 
 FACTS = (PlanMade, StepEnded, StepHastened, PlanCancelled, PlanClosed)
+REQUESTS = (PlanClosed,)
+"""What people may ask for."""
 
 
 class Plan(msgspec.Struct):
@@ -160,6 +166,8 @@ class Plan(msgspec.Struct):
     position: int = 0  # the next step to carry out; while undoing, the next one to undo
     attempts: int = 0  # of the step at `position`, with unknown outcome
     hastened: int = -1  # the step that need not wait
+    again_at_ms: int = 0  # when the step at `position` may be carried out once more
+    trouble: str = ""  # why it went another way than forwards, last
 
     @property
     def ended(self) -> bool:
@@ -170,8 +178,8 @@ class Plan(msgspec.Struct):
     def not_before_ms(self) -> int:
         """When the next command may be carried out; 0 for at once."""
         if self.state != "open" or self.hastened == self.position:
-            return 0
-        return self.steps[self.position].not_before_ms
+            return self.again_at_ms
+        return max(self.steps[self.position].not_before_ms, self.again_at_ms)
 
     def command(self, generation: int) -> Command | None:
         """What is to be carried out next; None where nothing is."""
@@ -191,11 +199,15 @@ class Plan(msgspec.Struct):
             generation=generation,
         )
 
-    def step_ended(self, fact: StepEnded) -> None:
+    def step_ended(self, fact: StepEnded, at_ms: int) -> None:
         """Takes in the outcome of the step that was to be carried out; that of any other is old news."""
-        if fact.step != self.position or fact.undoing != (self.state == "undoing") or self.command(0) is None:
+        command = self.command(0)
+        if command is None or (fact.step, fact.undoing) != (command.step, command.undoing):
             return
+        if fact.result != "done":
+            self.trouble = f"{command.verb}: {fact.detail or fact.result}"
         if fact.result == "unknown":
+            self.again_at_ms = at_ms + min(AGAIN_AFTER_MS << self.attempts, AGAIN_AFTER_AT_MOST_MS)
             self.attempts += 1
             if self.attempts >= ATTEMPTS:
                 self._turn("gave up")
@@ -206,9 +218,10 @@ class Plan(msgspec.Struct):
         else:
             self._turn("undo failed")
 
-    def cancelled(self) -> None:
+    def cancelled(self, why: str) -> None:
         """Begins to undo what was done, and what may have been."""
         if self.state == "open":
+            self.trouble = why
             self._turn("cancelled")
             self._undo_before(self.position + 1)
 
@@ -225,16 +238,19 @@ class Plan(msgspec.Struct):
             self._turn("last step done")
         else:
             self._turn("step done")
-            self.position, self.attempts = self.position + 1, 0
+            self._go_to(self.position + 1)
 
     def _undo_before(self, position: int) -> None:
         """Turns to the last step before `position` that has something to undo."""
         left = [number for number in range(position) if self.steps[number].undo]
         if left:
             self._turn("step undone")
-            self.position, self.attempts = left[-1], 0
+            self._go_to(left[-1])
         else:
             self._turn("last step undone")
+
+    def _go_to(self, position: int) -> None:
+        self.position, self.attempts, self.again_at_ms = position, 0, 0
 
     def _turn(self, event: Event) -> None:
         self.state = TRANSITIONS[self.state, event]

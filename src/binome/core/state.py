@@ -10,15 +10,16 @@ decision costs what has changed, not what there is.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from binome.core import leadership, maintenance, plan
 from binome.core.entry import EMPTY, Entry, Fact, Vocabulary
 from binome.core.leadership import LeadershipTaken
-from binome.core.maintenance import MaintenanceSlice
+from binome.core.maintenance import GRANTED, MaintenanceSlice
 from binome.core.plan import Plan, PlanCancelled, PlanClosed, PlanMade, StepEnded, StepHastened
 
 ANSWERS_KEPT = 1000
+NOT_CLOSABLE = "no plan of that name needs a person"
 
 VOCABULARY = Vocabulary(*leadership.FACTS, *plan.FACTS, *maintenance.FACTS)
 
@@ -44,11 +45,11 @@ class State:
             case PlanMade():
                 self._made(fact, entry.at_ms)
             case StepEnded() | StepHastened() | PlanCancelled() | PlanClosed():
-                self._moved(fact)
+                self._moved(fact, entry.at_ms)
             case LeadershipTaken():
                 self.leader = fact.leader
             case _:
-                self._answered(self.maintenance.apply(fact))
+                self._answered(self.maintenance.apply(fact, self.plan_of))
         return fact
 
     def plan_of(self, subject: str) -> Plan | None:
@@ -74,31 +75,34 @@ class State:
             return  # decided twice, or by one who did not know of the other: the first in the journal holds
         made = Plan(fact.plan, fact.capability, fact.subject, fact.priority, fact.steps, fact.why, at_ms)
         self.plans[made.id] = made
-        self._answered(self.maintenance.granted(made))
+        self.maintenance.made(made)
         self.holding[made.subject] = made.id
         self._enlist(made)
 
-    def _answered(self, answer: tuple[str, str] | None) -> None:
-        if answer is not None:
-            request, words = answer
+    def _answered(self, answers: Iterable[tuple[str, str]]) -> None:
+        for request, words in answers:
             self.answers[request] = words
             if len(self.answers) > ANSWERS_KEPT:
                 del self.answers[next(iter(self.answers))]
 
-    def _moved(self, fact: StepEnded | StepHastened | PlanCancelled | PlanClosed) -> None:
+    def _moved(self, fact: StepEnded | StepHastened | PlanCancelled | PlanClosed, at_ms: int) -> None:
         moved = self.plans.get(fact.plan)
+        if isinstance(fact, PlanClosed) and fact.request:
+            closable = moved is not None and moved.state == "needs-person"
+            self._answered([(fact.request, GRANTED if closable else NOT_CLOSABLE)])
         if moved is None or moved.ended:
             return
         self._strike(moved)
         match fact:
             case StepEnded():
-                moved.step_ended(fact)
+                moved.step_ended(fact, at_ms)
             case StepHastened():
                 moved.hastened = fact.step
             case PlanCancelled():
-                moved.cancelled()
+                moved.cancelled(fact.why)
             case PlanClosed():
                 moved.closed()
+        self._answered(self.maintenance.moved(moved))
         if moved.ended:
             # A plan that has ended is history, which the journal keeps; the state would grow for ever.
             del self.holding[moved.subject], self.plans[moved.id]

@@ -9,6 +9,9 @@ what was folded is in the state that `decide` sees. Commands are carried out at 
 journal they are named by every decision, also of the next leader; while one is under way its id keeps it from being
 begun again. Without leadership nothing is decided and nothing new is begun; what is under way ends, and its outcome,
 which is the next leader's to find out, is let go.
+
+A decision is appended only to the journal that it was made from; where that has moved on it is made again. A journal
+that can be neither read nor written ends nothing: it is told as a problem, and tried again.
 """
 
 from __future__ import annotations
@@ -22,12 +25,16 @@ from binome.core.entry import Draft, Entry
 from binome.core.plan import Command, Outcome, StepEnded
 from binome.core.state import State
 from binome.estate import Estate
-from binome.ports import AppendUnknownError, Clock, Driver, Journal, NotLeaderError, StoreError
+from binome.ports import Clock, Driver, Journal, MovedOnError, NotLeaderError
 
 IDLE_S = 5.0
 """How long the loop waits for something to happen before it looks again anyway."""
 TRY_AGAIN_S = 0.5
-"""How long it waits after an append that failed."""
+"""How long it waits after the journal failed it."""
+LEAST_S = 0.01
+"""How long it waits at least for a time that a decider named: one that has passed must not make it spin."""
+DEADLINE_S = 60.0
+"""After so long the outcome of a command is unknown, whatever its driver still does."""
 
 
 @dataclass(slots=True)
@@ -52,6 +59,8 @@ class Loop:
     _under_way: dict[str, _UnderWay] = field(default_factory=dict)  # by plan
     _outcomes: dict[str, Draft] = field(default_factory=dict)  # what came of commands, not in the journal yet
     _patience_s: float = IDLE_S  # of the next turn
+    _wake_at_ms: int | None = None  # when the last decision wants the next
+    _problems: dict[str, str] = field(default_factory=dict)  # what does not work now → why
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
@@ -65,7 +74,8 @@ class Loop:
 
     async def turn(self) -> None:
         """One turn: at most one decision, on everything that is in the journal by now."""
-        await self._fold()
+        if not await self._fold():
+            return
         generation = self.journal.generation
         if generation is None:
             self._outcomes.clear()
@@ -75,24 +85,47 @@ class Loop:
         drafts = (*self.journal.submitted(), *self._outcomes.values(), *decision.record)
         if drafts and not await self._record(drafts):
             return
+        self._wake_at_ms = decision.wake_at_ms
         for command in decision.execute:
             self._begin(command)
 
-    async def _fold(self) -> None:
-        """Waits until something has happened or is due, and takes in all that is in the journal."""
+    def problems(self) -> list[str]:
+        """What keeps this server from going on, if anything does."""
+        return list(self._problems.values())
+
+    async def _fold(self) -> bool:
+        """Waits until something has happened or is due, and takes in all that is in the journal; whether it could."""
         entries = await self._awaited()
         while entries:
             for entry in entries:
                 self.state.apply(entry)
-            entries = await self.journal.follow(self.state.head.sequence, 0)
+            await asyncio.sleep(0)  # a long journal must not keep the door shut
+            entries = await self._read(0)
+        if entries is None:
+            await self.clock.sleep(TRY_AGAIN_S)
+            self._patience_s = 0  # what has become due meanwhile waits for nothing else
+        return entries is not None
 
-    async def _awaited(self) -> Sequence[Entry]:
+    async def _read(self, timeout_s: float) -> Sequence[Entry] | None:
+        """What follows in the journal; None where it cannot be read, which is a problem until it can."""
+        try:
+            entries = await self.journal.follow(self.state.head.sequence, timeout_s)
+        except Exception as error:  # a file that is damaged, a mirror that has forked: a person's to mend
+            self._problems["reading"] = f"the journal cannot be read: {error}"
+            return None
+        self._problems.pop("reading", None)
+        return entries
+
+    def _next_patience_s(self) -> float:
+        patience_s, self._patience_s = self._patience_s, IDLE_S
+        wake_at_ms, self._wake_at_ms = self._wake_at_ms, None
         now_ms = self.clock.now_ms()
         due_ms = self.state.next_due_ms(now_ms)
-        patience_s, self._patience_s = self._patience_s, IDLE_S
-        if due_ms is not None:
-            patience_s = min(patience_s, (due_ms - now_ms) / 1000)
-        following = asyncio.ensure_future(self.journal.follow(self.state.head.sequence, patience_s))
+        wakes = [max((at_ms - now_ms) / 1000, LEAST_S) for at_ms in (due_ms, wake_at_ms) if at_ms is not None]
+        return min([patience_s, *wakes])
+
+    async def _awaited(self) -> Sequence[Entry] | None:
+        following = asyncio.ensure_future(self._read(self._next_patience_s()))
         news = asyncio.ensure_future(self._news.wait())
         try:
             await asyncio.wait({following, news}, return_when=asyncio.FIRST_COMPLETED)
@@ -106,38 +139,58 @@ class Loop:
     async def _record(self, drafts: Sequence[Draft]) -> bool:
         """Whether the drafts are durable. If not, what is still true is decided again in the next turn."""
         try:
-            await self.journal.append(drafts)
-        except NotLeaderError:
-            return False
-        except (AppendUnknownError, StoreError):
+            await self.journal.append(drafts, after=self.state.head.sequence)
+        except (NotLeaderError, MovedOnError):
+            return False  # what the journal has moved on by is there to be followed, so the next turn begins at once
+        except Exception as error:  # a full disk, no answer, a mirror that has forked
+            self._problems["writing"] = f"the journal cannot be written: {error}"
             self._patience_s = TRY_AGAIN_S
             return False
+        self._problems.pop("writing", None)
         for draft in drafts:
             self._outcomes.pop(draft.id, None)
         return True
 
     def _begin(self, command: Command) -> None:
         if command.plan not in self._under_way and not self._is_told(command):
-            self._under_way[command.plan] = _UnderWay(command, asyncio.ensure_future(self._carry_out(command)))
+            self._under_way[command.plan] = _UnderWay(command, asyncio.ensure_future(self._see_through(command)))
 
     def _is_told(self, command: Command) -> bool:
-        """Whether its outcome is known here already, and only not yet folded."""
-        return self._outcome_id(command) in self._outcomes or self.journal.has(self._outcome_id(command))
+        """Whether its outcome is known here already, and only not yet folded; also where that cannot be said."""
+        try:
+            return self._outcome_id(command) in self._outcomes or self.journal.has(self._outcome_id(command))
+        except Exception as error:
+            self._problems["reading"] = f"the journal cannot be read: {error}"
+            self._patience_s = TRY_AGAIN_S
+            return True
 
     def _outcome_id(self, command: Command) -> str:
         return f"{command.id}/ended/{self.state.plans[command.plan].attempts}"
 
-    async def _carry_out(self, command: Command) -> None:
+    async def _see_through(self, command: Command) -> None:
+        """Has a command carried out, and keeps what came of it; after the deadline that is unknown."""
         outcome_id = self._outcome_id(command)
+        carrying = asyncio.ensure_future(self._carry_out(command))
+        deadline = asyncio.ensure_future(self.clock.sleep(DEADLINE_S))
         try:
-            if self.journal.generation != command.generation:
-                return  # the belief to lead has ended since we decided: while we recorded, or while we stood still
-            outcome = await self._driven(command)
-            ended = StepEnded(command.plan, command.step, command.undoing, outcome.result, outcome.detail)
-            self._outcomes[outcome_id] = Draft(outcome_id, self.clock.now_ms(), self.name, ended)
+            await asyncio.wait({carrying, deadline}, return_when=asyncio.FIRST_COMPLETED)
+            outcome: Outcome | None = Outcome("unknown", f"nothing came of it within {DEADLINE_S:.0f} s")
+            if carrying.done():
+                outcome = carrying.result()
+            if outcome is not None:
+                ended = StepEnded(command.plan, command.step, command.undoing, outcome.result, outcome.detail)
+                self._outcomes[outcome_id] = Draft(outcome_id, self.clock.now_ms(), self.name, ended)
         finally:
+            carrying.cancel()
+            deadline.cancel()
             del self._under_way[command.plan]
             self._news.set()
+
+    async def _carry_out(self, command: Command) -> Outcome | None:
+        """What came of it; None where it was not begun."""
+        if self.journal.generation != command.generation:
+            return None  # the belief to lead has ended since we decided: while we recorded, or while we stood still
+        return await self._driven(command)
 
     async def _driven(self, command: Command) -> Outcome:
         driver = self.drivers.get(command.verb.split(".", 1)[0])
