@@ -159,13 +159,6 @@ MUTANTS = [
         60,
     ),
     Mutant(
-        "a newer generation in the mirror ends the journal",
-        OrderedJournal._append_few,
-        "if self._store.head().generation > reign.generation:",
-        "if False:",
-        300,
-    ),
-    Mutant(
         "the generation announced only once",
         OrderedJournal._campaign,
         "            await self._announce(reign)\n",
