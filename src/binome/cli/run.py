@@ -80,7 +80,8 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
             exchange = HeadExchange(name, server, etcd=etcd, store=store, clock=clock, key=key, folder=heads)
             works.append(exchange.run())
             troubled.append(lambda: [exchange.problem] if exchange.problem else [])
-        loop = Loop(server, estate, journal, {"maintenance": MaintenanceFiles(data)}, clock)
+        files = MaintenanceFiles(data)
+        loop = Loop(server, estate, journal, {"maintenance": files}, clock, shown=(files,))
         troubled += [journal.problems, loop.problems]
         door = keep_open(Path(folders.run) / "binome.sock", loop, lambda: [one for ask in troubled for one in ask()])
         works += [journal.run(), loop.run(), door]
