@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Literal, NamedTuple, Protocol
 
+from binome.core.decision import View
 from binome.core.entry import Draft, Entry, Head
 from binome.core.plan import Command, Outcome
 
@@ -226,3 +227,10 @@ class Driver(Protocol):
 
     async def carry_out(self, command: Command) -> Outcome:
         """Does it, again without harm if it was done before. Anything that is not sure is an unknown outcome."""
+
+
+class Shown(Protocol):
+    """Something of a server that follows from the state alone, such as files that people look at."""
+
+    def show(self, view: View) -> None:
+        """Makes it what the state says; at once, again without harm. Raises OSError where that cannot be."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from binome.core.acceptance import Accepted, Refused
+from binome.core.acceptance import PLANS_KEPT, Accepted, Refused
 from binome.core.plan import Command
 
 
@@ -48,3 +48,15 @@ def test_what_was_refused_leaves_no_trace() -> None:
     memory = accepted(command(1, generation=5))
     assert memory.with_command(command(0, generation=9)) is Refused.OVERTAKEN
     assert isinstance(memory.with_command(command(1, generation=5)), Accepted)
+
+
+def test_only_the_newest_plans_are_remembered() -> None:
+    memory = accepted(*(command(1, plan=f"p{number}") for number in range(PLANS_KEPT)))
+    memory = Accepted(memory.generation, memory.positions)
+    for plan in ("p0", "one more"):  # p0 has a command again, so that p1 is the oldest
+        after = memory.with_command(command(1, plan=plan))
+        assert isinstance(after, Accepted)
+        memory = after
+    assert len(memory.positions) == PLANS_KEPT
+    assert "p1" not in memory.positions
+    assert memory.with_command(command(0, plan="p0")) is Refused.OVERTAKEN

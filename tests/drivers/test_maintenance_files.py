@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from binome.core.plan import Command
+from binome.core.entry import Draft, seal
+from binome.core.plan import Command, PlanMade, Step
+from binome.core.state import State
 from binome.drivers.host.maintenance import MaintenanceFiles
 
 
@@ -16,12 +18,40 @@ def ordered(folder: Path, verb: str, generation: int, step: int = 0) -> str:
     return asyncio.run(MaintenanceFiles(folder).carry_out(command)).result
 
 
+def state(*subjects: str) -> State:
+    state = State()
+    for number, subject in enumerate(subjects):
+        step = Step("maintenance.hold", arguments={"why": "disks"}, undo="maintenance.release")
+        made = PlanMade(f"p{number}", "maintenance", subject, 2, (step,))
+        for entry in seal([Draft(f"d{number}", 0, "test", made)], state.head, 1):
+            state.apply(entry)
+    return state
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {file.name: file.read_text() for file in (folder / "maintenance").iterdir()}
+
+
+def test_the_files_are_what_the_state_says_whatever_lay_there(tmp_path: Path) -> None:
+    shown = MaintenanceFiles(tmp_path)
+    shown.show(state())
+    assert not (tmp_path / "maintenance").exists()
+    for _ in range(2):
+        shown.show(state("database", "web"))
+        assert files(tmp_path) == {"database": '{"why":"disks"}', "web": '{"why":"disks"}'}
+    (tmp_path / "maintenance" / "mail").write_text("held when this server went down")
+    (tmp_path / "maintenance" / "web").write_text("torn")
+    shown.show(state("web"))
+    assert files(tmp_path) == {"web": '{"why":"disks"}'}
+    shown.show(state())
+    assert files(tmp_path) == {}
+
+
 def test_held_and_released_as_often_as_one_likes(tmp_path: Path) -> None:
-    held = tmp_path / "maintenance" / "database"
     assert [ordered(tmp_path, verb, 1) for verb in ("hold", "hold")] == ["done", "done"]
-    assert held.read_text() == '{"why":"disks"}'
+    assert files(tmp_path) == {"database": '{"why":"disks"}'}
     assert [ordered(tmp_path, verb, 1) for verb in ("release", "release")] == ["done", "done"]
-    assert not held.exists()
+    assert files(tmp_path) == {"database": '{"why":"disks"}'}, "it goes when the state says so"
 
 
 def test_an_older_generation_is_refused_also_after_a_restart(tmp_path: Path) -> None:

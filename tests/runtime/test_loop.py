@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from binome.core.decision import Decision
+from binome.core.decision import Decision, View
 from binome.core.entry import Draft, seal
 from binome.core.maintenance import MaintenanceAsked, MaintenanceEndAsked
 from binome.core.plan import Outcome, PlanCancelled, PlanMade, Priority, Step
@@ -227,5 +227,47 @@ def test_a_driver_that_never_returns_has_an_unknown_outcome() -> None:
         assert world.kinds()[:3] == WHOLE[:3]
         assert world.loop.state.plans["maintenance/r1"].attempts == 1
         await world.crash()
+
+    run(night)
+
+
+class Window:
+    """Shows the subjects that are held."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[str]] = []
+        self.broken = False
+
+    def show(self, view: View) -> None:
+        if self.broken:
+            raise PermissionError(13, "Permission denied", "maintenance")
+        self.seen.append([plan.subject for plan in view.plans.values()])
+
+
+def test_what_is_shown_follows_the_state_also_on_who_does_not_lead() -> None:
+    async def night() -> None:
+        leading, following = World(), World()
+        windows = []
+        for world in (leading, following):
+            windows.append(Window())
+            world.loop.shown = windows[-1:]
+        following.journal.generation = None
+        await leading.start()
+        await following.start()
+        await leading.happens(ASKED)
+        following.store.entries = leading.store.entries
+        await following.clock.pass_(6)
+        assert [window.seen[-1] for window in windows] == [["database"], ["database"]]
+        windows[1].broken = True
+        await following.clock.pass_(6)
+        assert following.loop.problems() == ["maintenance: Permission denied"]
+        windows[1].broken = False
+        await leading.clock.pass_(7_200)
+        for _ in range(2):
+            await following.clock.pass_(6)
+        assert [window.seen[-1] for window in windows] == [[], []]
+        assert following.loop.problems() == []
+        for world in (leading, following):
+            await world.crash()
 
     run(night)

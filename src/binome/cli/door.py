@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import secrets
 import socket
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from binome.cli.exits import Exit, fail
+from binome.cli.exits import Exit, fail, print_json
+from binome.core.maintenance import GRANTED, Refused
 from binome.render import Folders
 
 Door = Annotated[Path, typer.Option("--socket", help="The socket of `binome run` on this server.")]
 DOOR = Path(Folders().run) / "binome.sock"
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 def said(door: Path, question: dict[str, Any]) -> dict[str, Any]:
@@ -33,3 +37,17 @@ def said(door: Path, question: dict[str, Any]) -> dict[str, Any]:
     if "error" in answer:
         fail(f"binome: {answer['error']}", Exit.BAD_INPUT)
     return answer
+
+
+def granted(door: Path, kind: str, *, as_json: bool, **values: Any) -> None:
+    """Hands in a request; ends the command unless it was done. With `as_json` prints the answer, whatever it is."""
+    request = f"{time.time_ns() // 1_000_000}-{secrets.token_hex(4)}"  # no other has it, and it sorts by time
+    fact = {"kind": kind, "request": request, **values}
+    answer = said(door, {"do": "ask", "request": request, "fact": fact})
+    if as_json:
+        print_json({"request": request, **answer})
+    if "unknown" in answer:
+        fail(f"binome: unknown whether it was done: {answer['unknown']}", Exit.UNKNOWN)
+    if answer["answer"] != GRANTED:
+        nothing = "; nothing was done" if answer["answer"] in set(Refused) else ""
+        fail(f"binome: refused: {answer['answer']}{nothing}.", Exit.BAD_ANSWER)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from binome.cli import demo, estate, journal, lab, maintenance, render, run, status
+from binome.cli import demo, estate, journal, lab, maintenance, plan, render, run, status
 from binome.cli.check import check
 
 app = typer.Typer(
@@ -22,4 +22,5 @@ app.command()(demo.demo)
 app.command()(run.run)
 app.command()(status.status)
 app.add_typer(maintenance.app, name="maintenance")
+app.add_typer(plan.app, name="plan")
 app.add_typer(journal.app, name="journal")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import getpass
-import secrets
 import time
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from binome.cli.door import DOOR, Door, said
+from binome.cli.door import DOOR, AsJson, Door, granted, said
 from binome.cli.exits import Exit, fail, print_json
-from binome.core.maintenance import GRANTED
 from binome.estate.scalars import Milliseconds
 
 app = typer.Typer(help="Hold a subject for a while: Binôme keeps its hands off it.", no_args_is_help=True)
@@ -28,6 +25,7 @@ def on(
     for_: Annotated[str, typer.Option("--for", help="How long: 30m, 2h, 1d.")],
     why: Annotated[str, typer.Option(help="Why, in one line: your colleagues read it.")],
     door: Door = DOOR,
+    as_json: AsJson = False,
 ) -> None:
     """Hold a subject. It ends by itself when the time is over."""
     try:
@@ -35,26 +33,26 @@ def on(
     except ValidationError:
         fail(f"binome: --for {for_}: expected a duration such as 30m, 2h or 1d; nothing was done.", Exit.BAD_INPUT)
     until_ms = time.time_ns() // 1_000_000 + duration_ms
-    request = _request()
-    fact = {"kind": "maintenance-asked", "request": request, "subject": subject, "until_ms": until_ms, "why": why}
-    _ask(door, request, fact | {"who": getpass.getuser()})
+    who = getpass.getuser()
+    granted(door, "maintenance-asked", as_json=as_json, subject=subject, until_ms=until_ms, why=why, who=who)
+    if as_json:
+        return
     until = datetime.fromtimestamp(until_ms / 1000, UTC).astimezone()
     print(f"{subject} is in maintenance until {until:%Y-%m-%d %H:%M:%S %Z}.  End it: binome maintenance off {subject}")
 
 
 @app.command()
-def off(subject: Subject, door: Door = DOOR) -> None:
+def off(subject: Subject, door: Door = DOOR, as_json: AsJson = False) -> None:
     """Release a subject now."""
-    request = _request()
-    fact = {"kind": "maintenance-end-asked", "request": request, "subject": subject, "who": getpass.getuser()}
-    _ask(door, request, fact)
-    print(f"{subject} is released.")
+    granted(door, "maintenance-end-asked", as_json=as_json, subject=subject, who=getpass.getuser())
+    if not as_json:
+        print(f"{subject} is released.")
 
 
 @app.command("list")
 def list_(
     door: Door = DOOR,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what is held, until when and why."""
     plans = [plan for plan in said(door, {"do": "status"})["plans"] if plan["capability"] == "maintenance"]
@@ -66,17 +64,3 @@ def list_(
         print(f"{plan['subject']:<16} until {until:%Y-%m-%d %H:%M:%S %Z}   {plan['why']}")
     if not plans:
         print("Nothing is in maintenance.")
-
-
-def _request() -> str:
-    """An id that no other request has, and that sorts by time."""
-    return f"{time.time_ns() // 1_000_000}-{secrets.token_hex(4)}"
-
-
-def _ask(door: Path, request: str, fact: dict[str, Any]) -> None:
-    """Hands in a request; ends the command unless it was granted."""
-    answer = said(door, {"do": "ask", "request": request, "fact": fact})
-    if "unknown" in answer:
-        fail(f"binome: unknown whether it was done: {answer['unknown']}", Exit.UNKNOWN)
-    if answer["answer"] != GRANTED:
-        fail(f"binome: refused: {answer['answer']}; nothing was done.", Exit.BAD_ANSWER)

@@ -41,11 +41,23 @@ def run(
         fail(f"binome: {file} has no server {server}.  {remedy}", Exit.BAD_INPUT)
     if estate.lookout is None or server not in estate.lookout.on:
         fail(f"binome: the estate gives {server} nothing to run.  Lookouts stand under lookout.on.", Exit.BAD_INPUT)
+    problem = ""
     try:
         with suppress(asyncio.CancelledError):
             asyncio.run(_run(estate, server, Folders(root)))
-    except (RenderError, StoreError, HeadError, OSError) as error:
-        fail(f"binome: {error}", Exit.ENVIRONMENT)
+    except* (RenderError, StoreError, HeadError, OSError) as errors:
+        problem = _first(errors)
+    if problem:
+        fail(f"binome: {problem}", Exit.ENVIRONMENT)
+
+
+def _first(error: BaseException) -> str:
+    """The first of what went wrong together, as a line."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 async def _run(estate: Estate, server: str, folders: Folders) -> None:
@@ -70,7 +82,8 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
             )
             works.append(exchange.run())
             troubled.append(lambda: [exchange.problem] if exchange.problem else [])
-        loop = Loop(server, estate, journal, {"maintenance": MaintenanceFiles(data)}, clock)
+        files = MaintenanceFiles(data)
+        loop = Loop(server, estate, journal, {"maintenance": files}, clock, shown=(files,))
         troubled += [journal.problems, loop.problems]
         door = keep_open(Path(folders.run) / "binome.sock", loop, lambda: [one for ask in troubled for one in ask()])
         works += [journal.run(), loop.run(), door]

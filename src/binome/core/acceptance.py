@@ -21,6 +21,9 @@ import msgspec
 
 from binome.core.plan import Command
 
+PLANS_KEPT = 1000
+"""Of so many plans, those that had a command last, the positions are remembered."""
+
 
 class Refused(StrEnum):
     """Why a command was not accepted."""
@@ -42,4 +45,6 @@ class Accepted(msgspec.Struct, frozen=True):
         position = (command.undoing, -command.step if command.undoing else command.step)
         if position < self.positions.get(command.plan, position):
             return Refused.OVERTAKEN
-        return Accepted(command.generation, {**self.positions, command.plan: position})
+        positions = {plan: at for plan, at in self.positions.items() if plan != command.plan}
+        newest = list(positions.items())[-(PLANS_KEPT - 1) :]
+        return Accepted(command.generation, {**dict(newest), command.plan: position})

@@ -25,7 +25,7 @@ from binome.core.entry import Draft, Entry
 from binome.core.plan import Command, Outcome, StepEnded
 from binome.core.state import State
 from binome.estate import Estate
-from binome.ports import Clock, Driver, Journal, MovedOnError, NotLeaderError
+from binome.ports import Clock, Driver, Journal, MovedOnError, NotLeaderError, Shown
 
 IDLE_S = 5.0
 """How long the loop waits for something to happen before it looks again anyway."""
@@ -47,7 +47,10 @@ class _UnderWay:
 
 @dataclass(slots=True)
 class Loop:
-    """One server's loop. `name` is the server; `drivers` carry out verbs by the word before their first dot."""
+    """One server's loop. `name` is the server; `drivers` carry out verbs by the word before their first dot.
+
+    `shown` is kept as the state says on every server, whoever leads.
+    """
 
     name: str
     estate: Estate
@@ -55,6 +58,7 @@ class Loop:
     drivers: Mapping[str, Driver]
     clock: Clock
     deciders: tuple[Decider, ...] = DECIDERS
+    shown: Sequence[Shown] = ()
     state: State = field(default_factory=State)
     _under_way: dict[str, _UnderWay] = field(default_factory=dict)  # by plan
     _outcomes: dict[str, Draft] = field(default_factory=dict)  # what came of commands, not in the journal yet
@@ -76,6 +80,7 @@ class Loop:
         """One turn: at most one decision, on everything that is in the journal by now."""
         if not await self._fold():
             return
+        self._show()
         generation = self.journal.generation
         if generation is None:
             self._outcomes.clear()
@@ -105,6 +110,15 @@ class Loop:
             await self.clock.sleep(TRY_AGAIN_S)
             self._patience_s = 0  # what has become due meanwhile waits for nothing else
         return entries is not None
+
+    def _show(self) -> None:
+        try:
+            for one in self.shown:
+                one.show(self.state)
+        except OSError as error:
+            self._problems["showing"] = f"{error.filename}: {error.strerror}"
+        else:
+            self._problems.pop("showing", None)
 
     async def _read(self, timeout_s: float) -> Sequence[Entry] | None:
         """What follows in the journal; None where it cannot be read, which is a problem until it can."""
