@@ -28,7 +28,6 @@ class Mutant(NamedTuple):
     old: str
     new: str
     within: int
-    first: int = 1  # the first seed
 
 
 MUTANTS = [
@@ -149,29 +148,6 @@ MUTANTS = [
         "answered = [draft.id for draft in drafts if draft.id in self._requests]",
         "answered = list(self._requests)",
         20,
-    ),
-    # Mistakes that were there, until the simulation showed them.
-    Mutant(
-        "begun after the belief has ended",
-        Loop._carry_out,
-        "if self.journal.generation != command.generation:",
-        "if False:",
-        60,
-    ),
-    Mutant(
-        "the generation announced only once",
-        OrderedJournal._campaign,
-        "            await self._announce(reign)\n",
-        "",
-        200,
-    ),
-    Mutant(
-        "a generation believed that is another's",
-        vars(OrderedJournal)["generation"].fget,
-        "not reign.announced or ",
-        "",
-        1,
-        7144,
     ),
 ]
 

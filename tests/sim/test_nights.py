@@ -17,7 +17,7 @@ from binome.sim.faults import BEGIN_S, END_S, KINDS, Fault, schedule
 from binome.sim.world import Shape
 from tests.sim.mutants import MUTANTS, applied
 
-SHRUNK = next(mutant for mutant in MUTANTS if mutant.what == "begun after the belief has ended")
+SHRUNK = next(mutant for mutant in MUTANTS if mutant.what == "an old generation accepted")
 
 
 def test_nights_pass_without_a_violation(nights: Sequence[Episode]) -> None:

@@ -121,7 +121,7 @@ class OrderedJournal:
         self._mark_now = asyncio.Event()
         self._called = 0  # the revision of the last roll call
         self._revision = 0  # the newest of etcd's that we have seen
-        self._rebuilt = False  # etcd counts anew since our watch began
+        self._listed = False  # since the watch began
         self._trimmed_at = 0  # the revision of the last trimming
         self._etcd_size_bytes = 0
         self._append_s = 0.0  # how long the last append took, and when it was done
@@ -302,14 +302,13 @@ class OrderedJournal:
     async def _follow_etcd(self) -> None:
         """Lists once, and watches from there until a compaction has passed us."""
         revision = await self._list()
-        self._rebuilt = False
+        self._listed = False
         self._problems.pop(self._follow_etcd.__name__, None)
         with suppress(CompactedError):
             async for changes in self._etcd.watch(self._root, revision + 1):
-                if self._rebuilt:
-                    return  # it went on where another etcd had been, past what this one had before
-                # A list that was read meanwhile may have had some of these already.
-                self._take_in([change for change in changes if change.mod_revision > self._revision])
+                if self._listed:
+                    return  # a list was read meanwhile: it may have had these, or be of an etcd that was rebuilt
+                self._take_in(changes)
                 self._revision = max(self._revision, changes[-1].mod_revision)
                 self._changed.set()
 
@@ -320,8 +319,7 @@ class OrderedJournal:
             listed = await self._etcd.range(self._root, prefix=True)
             if not before <= listed.revision < self._revision:
                 break  # else the watch has overtaken the list meanwhile
-        self._rebuilt = self._rebuilt or listed.revision < before
-        self._revision = listed.revision
+        self._listed = True
         self._batches.clear()
         self._marks.clear()
         self._requests.clear()
@@ -329,6 +327,7 @@ class OrderedJournal:
         self._newest, self._newest_revision = 0, 0
         self._leader = None
         self._take_in(Change(one.key, one.value, one.mod_revision) for one in listed.keys)
+        self._revision = listed.revision  # only now: what a full disk kept out, the watch must still bring
         self._changed.set()
         return listed.revision
 
@@ -515,6 +514,8 @@ class OrderedJournal:
         if self._marks.get(self.name) != mark:
             await self._etcd.transact((), [Put(f"{self._root}mirror/{self.name}", msgspec.json.encode(mark))])
             self._marks[self.name] = mark
+        else:  # asks whether etcd can still agree: without a majority it refuses, and our problems say so
+            await self._etcd.range(f"{self._root}leader")
         await first_of(self._mark_now.wait(), self._clock.sleep(MARK_EVERY_S))
 
     async def _tidy(self) -> None:
