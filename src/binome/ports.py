@@ -7,12 +7,13 @@ server's own clock, which may be wrong; a `timeout_s` or a lease is measured by 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from binome.core.decision import View
 from binome.core.entry import Draft, Entry, Head
 from binome.core.plan import Command, Outcome
+from binome.core.target import Answer, Target
 
 # -- time
 
@@ -217,6 +218,28 @@ class Journal(Protocol):
 
     def submitted(self) -> Sequence[Draft]:
         """The requests that nobody has appended yet."""
+
+
+# -- eyes
+
+
+class Finding(NamedTuple):
+    """What a probe found. `said` is one printable line of at most 200 characters; `took_s` is how long it took.
+
+    `details` are what that kind of probe learned besides, by name, such as a role, a lag or the days that are left.
+    """
+
+    answer: Answer
+    said: str
+    took_s: float
+    details: Mapping[str, str | int | float | bool | None] = {}
+
+
+class Probe(Protocol):
+    """Looks at targets of one kind."""
+
+    async def look(self, target: Target) -> Finding:
+        """Looks once, within the target's `timeout_ms`. Raises nothing: what is not known is an unsure answer."""
 
 
 # -- hands
