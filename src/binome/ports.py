@@ -151,8 +151,13 @@ class EtcdStatus(NamedTuple):
 class Etcd(Protocol):
     """A client of etcd. Every call raises EtcdError (nothing was done) or EtcdUnknownError (no answer)."""
 
-    async def range(self, key: str, *, prefix: bool = False, limit: int = 0, revision: int = 0) -> Range:
-        """One key, or all that begin with it; linearizable. Raises CompactedError for an old `revision`."""
+    async def range(
+        self, key: str, *, prefix: bool = False, limit: int = 0, revision: int = 0, after: str = ""
+    ) -> Range:
+        """One key, or all that begin with it; linearizable. Raises CompactedError for an old `revision`.
+
+        With `after`, of those that begin with `key` only those behind that one: the next page of a long list.
+        """
 
     async def transact(self, compares: Sequence[Compare], actions: Sequence[Put | Delete]) -> Committed:
         """Carries out all actions at one revision if all conditions hold, else none."""

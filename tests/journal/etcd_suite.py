@@ -222,6 +222,13 @@ async def range_of_a_prefix_in_pages(harness: Harness, prefix: str) -> None:
     page = await etcd.range(prefix + "in/", prefix=True, limit=3)
     assert [one.key for one in page.keys] == names[:3]
     assert page.more
+    await put(etcd, names[4], b"meanwhile")
+    second = await etcd.range(prefix + "in/", prefix=True, limit=3, after=names[2], revision=page.revision)
+    assert [(one.key, one.value) for one in second.keys] == [(name, b"x") for name in names[3:6]]
+    assert second.more
+    last = await etcd.range(prefix + "in/", prefix=True, limit=3, after=names[5], revision=page.revision)
+    assert [one.key for one in last.keys] == names[6:]
+    assert not last.more
     exact = await etcd.range(prefix + "in/", prefix=True, limit=7)
     assert [one.key for one in exact.keys] == names
     assert not exact.more

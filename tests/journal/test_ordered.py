@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from binome.core.entry import Draft
 from binome.core.maintenance import MaintenanceAsked, MaintenanceEndAsked
-from binome.journal import heads, ordered
+from binome.journal import heads, ordered, tidy
 from binome.journal.exchange import HeadExchange
 from binome.journal.ordered import OrderedJournal
 from binome.journal.sqlite import SqliteStore
@@ -52,12 +52,19 @@ class Lookouts:
         self.journals: dict[str, OrderedJournal] = {}
         self.stores: dict[str, SqliteStore] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.beside_primary: set[str] = set()
 
     def start(self, name: str) -> OrderedJournal:
         store = SqliteStore(self.folder / f"{name}.sqlite")
         etcd = self.etcd.client(NAMES.index(name))
+
+        async def beside_primary() -> bool:
+            return name in self.beside_primary
+
         self.stores[name] = store
-        self.journals[name] = OrderedJournal(self.estate, name, NAMES, etcd=etcd, store=store, clock=SystemClock())
+        self.journals[name] = OrderedJournal(
+            self.estate, name, NAMES, etcd=etcd, store=store, clock=SystemClock(), beside_primary=beside_primary
+        )
         self.tasks[name] = asyncio.ensure_future(self.journals[name].run())
         return self.journals[name]
 
@@ -125,13 +132,27 @@ def test_one_leads_and_all_have_the_same_entries(members: LoopbackEtcd, tmp_path
     night(test, members, tmp_path)
 
 
+def test_who_stands_beside_a_primary_leads_only_where_nobody_else_can(members: LoopbackEtcd, tmp_path: Path) -> None:
+    async def test(lookouts: Lookouts) -> None:
+        led = await lookouts.leader()
+        apart = next(name for name in NAMES if name != led)
+        lookouts.beside_primary = set(NAMES) - {apart}
+        await lookouts.stop(led)
+        assert await lookouts.leader() == apart
+        lookouts.start(led)
+        await lookouts.stop(apart)
+        assert await lookouts.leader() in lookouts.beside_primary
+
+    night(test, members, tmp_path)
+
+
 def test_a_leader_that_was_replaced_and_does_not_know_it_is_refused(members: LoopbackEtcd, tmp_path: Path) -> None:
     async def test(lookouts: Lookouts) -> None:
         old = await lookouts.leader()
         before = lookouts.journals[old].generation or 0
         asleep = lookouts.tasks[old]
         asleep.cancel()  # it renews nothing and sees nothing, and still believes
-        reign = lookouts.journals[old]._reign
+        reign = lookouts.journals[old]._campaign.reign
         assert reign is not None
         await lookouts.etcd.client().transact((), [Delete(f"/binome/{lookouts.estate}/leader")])
         others = [lookouts.journals[name] for name in NAMES if name != old]
@@ -204,7 +225,7 @@ def test_a_mirror_that_was_away_past_a_compaction_catches_up(members: LoopbackEt
 def test_what_every_mirror_has_is_trimmed_from_etcd(
     members: LoopbackEtcd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ordered, "TRIM_EVERY_S", 0.2)
+    monkeypatch.setattr(tidy, "TRIM_EVERY_S", 0.2)
     monkeypatch.setattr(ordered, "MARK_EVERY_S", 0.1)
 
     async def test(lookouts: Lookouts) -> None:

@@ -116,7 +116,7 @@ def test_who_says_nothing_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_crowd_is_refused_and_does_not_keep_the_door_from_closing(tmp_path: Path) -> None:
     async def test(_: World, path: Path) -> None:
         crowd = [await asyncio.open_unix_connection(path) for _ in range(door.AT_ONCE)]
-        assert "at once" in (await said(path, b""))["error"]
+        assert "at once" in (await said(path, b""))["busy"]
         crowd.pop()[1].close()
         await asyncio.sleep(0.05)
         assert "server" in await said(path, b'{"do": "status"}\n')

@@ -16,7 +16,9 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from binome.core.acceptance import Accepted
+from binome.journal.campaign import Campaign
 from binome.journal.ordered import OrderedJournal
+from binome.journal.view import EtcdView
 from binome.runtime.loop import Loop
 
 
@@ -34,7 +36,7 @@ MUTANTS = [
     Mutant(
         "append without comparing the leader",
         OrderedJournal._put,
-        "self._still_ours(reign),",
+        "self._campaign.still_ours(reign),",
         "",
         150,
     ),
@@ -62,8 +64,8 @@ MUTANTS = [
     Mutant(
         "mirrored before agreed",
         OrderedJournal._put,
-        "        if entries:\n            actions +=",
-        "        if entries:\n            self._mirror(entries)\n            actions +=",
+        "        if entries:\n            actions.append(Put(batch",
+        "        if entries:\n            self._came(entries)\n            actions.append(Put(batch",
         5,
     ),
     Mutant(
@@ -116,21 +118,21 @@ MUTANTS = [
     ),
     Mutant(
         "the lease believed after a pause",
-        OrderedJournal._believed,
+        Campaign._believed,
         "return self._clock.monotonic_s() < reign.believed_until_s",
         "return True",
         60,
     ),
     Mutant(
         "a watch that skips a revision",
-        OrderedJournal._follow_etcd,
+        EtcdView.follow,
         "revision + 1",
         "revision + 2",
         60,
     ),
     Mutant(
         "the generation not raised",
-        OrderedJournal._take_lead,
+        Campaign._take_lead,
         "generation = 1 + max(",
         "generation = max(1, ",
         20,
@@ -145,8 +147,8 @@ MUTANTS = [
     Mutant(
         "requests removed that were not recorded",
         OrderedJournal._append_few,
-        "answered = [draft.id for draft in drafts if draft.id in self._requests]",
-        "answered = list(self._requests)",
+        "answered = [draft.id for draft in drafts if draft.id in self._view.requests]",
+        "answered = list(self._view.requests)",
         20,
     ),
 ]

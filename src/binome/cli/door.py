@@ -36,6 +36,8 @@ def said(door: Path, question: dict[str, Any]) -> dict[str, Any]:
         fail(f"binome: {door}: {reason}.  Is `binome run` running here, and are you root?", Exit.ENVIRONMENT)
     if "error" in answer:
         fail(f"binome: {answer['error']}", Exit.BAD_INPUT)
+    if "busy" in answer:
+        fail(f"binome: {answer['busy']}.  Ask again.", Exit.ENVIRONMENT)
     return answer
 
 

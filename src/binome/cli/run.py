@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,7 @@ from binome.render import Folders, RenderError, etcd_endpoints
 from binome.runtime.clock import SystemClock
 from binome.runtime.door import keep_open
 from binome.runtime.loop import Loop
+from binome.runtime.primary import beside_primary
 
 
 def run(
@@ -75,7 +77,15 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
             journal = SingleJournal(store, clock)
         else:
             name = estate.estate
-            journal = OrderedJournal(name, server, _lookouts(estate), etcd=etcd, store=store, clock=clock)
+            journal = OrderedJournal(
+                name,
+                server,
+                _lookouts(estate),
+                etcd=etcd,
+                store=store,
+                clock=clock,
+                beside_primary=partial(beside_primary, estate, server, etcd),
+            )
             key, heads = key_at(data / "head.key"), data / "heads"
             exchange = HeadExchange(
                 name, server, _lookouts(estate), etcd=etcd, store=store, clock=clock, key=key, folder=heads

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from binome.core.entry import Draft, Head, UnknownFact
-from binome.ports import Compare, Delete, Etcd
 
 LEASE_S = 3
 RENEW_EVERY_S = 1.0
@@ -24,6 +23,9 @@ AT_ONCE, AT_ONCE_BYTES = 100, 512 * 1024
 """What one transaction holds of drafts: etcd takes 128 operations and 1.5 MiB."""
 LARGEST_REQUEST_BYTES = 16 * 1024
 ROLL_CALL_S = 1.0
+STAND_BACK_S = 1.0
+"""For so long who stands beside a primary lets others take the lead."""
+LISTED_AT_ONCE = 500
 LOOK_EVERY_S = 0.02
 LARGE_BYTES = 1 << 30  # half of etcd's own quota
 SLOW_S = 1.0
@@ -73,6 +75,11 @@ def in_pieces(drafts: Sequence[Draft]) -> Iterator[Sequence[Draft]]:
         yield piece
 
 
+def batch_key(root: str, first: int) -> str:
+    """The key of the entries that were appended together, by the number of the first of them."""
+    return f"{root}batch/{first:020d}"
+
+
 def is_majority(count: int, members: int) -> bool:
     """Whether so many are more than half of all that are configured."""
     return count > members // 2
@@ -88,15 +95,3 @@ def may_lead(ours: Head, etcds: Head | None, answers: Mapping[str, MirrorMark], 
     votes = [mark for mark in answers.values() if mark.sequence or not farthest]
     enough = is_majority(len(votes), members) or len(answers) == members
     return enough and ours.sequence == max(farthest, etcds.sequence if etcds else 0)
-
-
-async def trim(etcd: Etcd, root: str, batches: Sequence[int], still_ours: Compare) -> int:
-    """Removes batches from etcd, by their first numbers, while we lead; the revision after it, 0 where none went."""
-    revision = 0
-    for begin in range(0, len(batches), TRIMMED_AT_ONCE):
-        deletes = [Delete(f"{root}batch/{first:020d}") for first in batches[begin : begin + TRIMMED_AT_ONCE]]
-        committed = await etcd.transact([still_ours], deletes)
-        if not committed.succeeded:
-            return 0
-        revision = committed.revision
-    return revision

@@ -54,9 +54,12 @@ class EtcdClient:
         """Lets all connections go."""
         await self._gateway.close()
 
-    async def range(self, key: str, *, prefix: bool = False, limit: int = 0, revision: int = 0) -> Range:
-        """One key, or all that begin with it; linearizable. Raises CompactedError for an old `revision`."""
-        body = wire.encode(wire.span(key, prefix) | {"limit": limit, "revision": revision})
+    async def range(
+        self, key: str, *, prefix: bool = False, limit: int = 0, revision: int = 0, after: str = ""
+    ) -> Range:
+        """One key, or all that begin with it, behind `after`; linearizable. Raises CompactedError."""
+        span = wire.span(key, prefix) | ({"key": wire.key_bytes(f"{after}\0")} if after else {})
+        body = wire.encode(span | {"limit": limit, "revision": revision})
         try:
             answer = await self._gateway.ask(RANGE, body, wire.RANGED, Effect.NONE)
         except EtcdError as error:

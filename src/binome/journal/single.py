@@ -34,8 +34,8 @@ class SingleJournal:
     async def follow(self, after: int, timeout_s: float) -> Sequence[Entry]:
         """Entries after number `after`, as soon as there are any; none after `timeout_s`."""
         if timeout_s > 0 and self._store.head().sequence <= after:
-            self._changed.clear()
             await first_of(self._changed.wait(), self._clock.sleep(timeout_s))
+            self._changed.clear()
         return self._store.read(after)
 
     def problems(self) -> list[str]:

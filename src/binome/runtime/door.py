@@ -6,7 +6,8 @@ One JSON document a line in, one out. The socket belongs to root. Who may open i
     {"do": "status"}                        who leads, what is planned, what is wrong
     {"do": "ask", "request": …, "fact": …}  hands a request to whoever leads, and waits for what comes of it
 
-The answer has one of `answer`, `error` (nothing was done) or `unknown` (the request stays, where it came that far).
+The answer has one of `answer`, `error` or `busy` (nothing was done), or `unknown` (the request stays, where it came
+that far).
 """
 
 from __future__ import annotations
@@ -73,12 +74,12 @@ class _Door:
         try:
             with suppress(OSError):  # who has gone needs no answer
                 if len(self._open) > AT_ONCE:
-                    answer = {"error": f"more than {AT_ONCE} ask at once; nothing was done"}
+                    answer = {"busy": f"more than {AT_ONCE} ask at once; nothing was done"}
                 else:
                     answer = await self._answer(reader)
                 writer.write(msgspec.json.encode(answer) + b"\n")
                 await writer.drain()
-                if "error" in answer:
+                if "error" in answer or "busy" in answer:
                     await _hear_out(reader, writer)
         finally:
             self._open.discard(task)

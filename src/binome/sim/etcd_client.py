@@ -56,9 +56,11 @@ class SimulatedEtcd:
 
     # -- ports.Etcd
 
-    async def range(self, key: str, *, prefix: bool = False, limit: int = 0, revision: int = 0) -> Range:
-        """One key, or all that begin with it."""
-        work = partial(EtcdState.range, key=key, prefix=prefix, limit=limit, revision=revision)
+    async def range(
+        self, key: str, *, prefix: bool = False, limit: int = 0, revision: int = 0, after: str = ""
+    ) -> Range:
+        """One key, or all that begin with it, behind `after`."""
+        work = partial(EtcdState.range, key=key, prefix=prefix, limit=limit, revision=revision, after=after)
         result = await self._read(lambda member, answer: self._cluster.read(member, work, answer))
         return cast(Range, result)
 

@@ -44,14 +44,14 @@ class EtcdState:
 
     # -- reading
 
-    def range(self, key: str, *, prefix: bool = False, limit: int = 0, revision: int = 0) -> Range:
+    def range(self, key: str, *, prefix: bool = False, limit: int = 0, revision: int = 0, after: str = "") -> Range:
         """Keys as they were at a revision. Raises CompactedError, or EtcdError for a revision of the future."""
         if revision > self.revision:
             raise EtcdError("etcdserver: mvcc: required revision is a future revision", "OutOfRange")
         if revision and revision < self.compacted:
             raise CompactedError(self.compacted)
         at = revision or self.revision
-        names = sorted(name for name in self.keys if name.startswith(key)) if prefix else [key]
+        names = sorted(name for name in self.keys if name.startswith(key) and name > after) if prefix else [key]
         found = [one for name in names if (one := self._at(name, at)) is not None]
         more = bool(limit) and len(found) > limit
         return Range(tuple(found[:limit] if limit else found), self.revision, more)

@@ -1,0 +1,30 @@
+"""The mirror: what etcd holds of the journal, kept on this server's own disk, entry by entry and each one checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from binome.core.entry import Entry, follows
+from binome.journal.agreed import ForkError
+from binome.ports import Store
+
+
+def mirror(store: Store, entries: Sequence[Entry]) -> bool:
+    """Adds what the store does not have; whether there was anything.
+
+    Raises ForkError where it has another entry under the same number, or where some are missing, and StoreError.
+    """
+    head = store.head()
+    known = [entry for entry in entries if entry.sequence <= head.sequence][-1:]  # its hash is over all before it
+    if known and store.read(known[0].sequence - 1, 1)[0].hash != known[0].hash:
+        raise ForkError(f"entry {known[0].sequence} is another one in etcd than in our mirror")
+    new = [entry for entry in entries if entry.sequence > head.sequence]
+    if not new:
+        return False
+    reason = follows(new[0], head)
+    if reason == "missing":
+        raise ForkError(f"entries {head.sequence + 1} to {new[0].sequence - 1} were trimmed before we had them")
+    if reason is not None:
+        raise ForkError(f"entry {new[0].sequence} in etcd is {reason}")
+    store.append(new)
+    return True
