@@ -250,6 +250,18 @@ class Probe(Protocol):
 # -- hands
 
 
+class Commit(Protocol):
+    """Appends facts and changes keys of etcd in one transaction, so that no crash can come between the two."""
+
+    async def __call__(
+        self, drafts: Sequence[Draft], conditions: Sequence[Compare], actions: Sequence[Put | Delete]
+    ) -> bool:
+        """Does all of it while we lead and the conditions hold, else nothing; whether it was done.
+
+        Done before, by the ids of the drafts, is done. Fails as `Journal.append` does.
+        """
+
+
 class Driver(Protocol):
     """Carries out the commands of one family."""
 

@@ -20,7 +20,7 @@ from binome.journal.exchange import HeadExchange
 from binome.journal.ordered import OrderedJournal
 from binome.journal.sqlite import SqliteStore
 from binome.lab.loopback import LoopbackEtcd
-from binome.ports import AppendUnknownError, Delete, MovedOnError, NotLeaderError, Put, StoreError
+from binome.ports import AppendUnknownError, Compare, Delete, MovedOnError, NotLeaderError, Put, StoreError
 from binome.runtime.clock import SystemClock
 from tests.journal.etcd_harness import RealEtcd, real_etcd
 from tests.journal.etcd_suite import until
@@ -351,6 +351,29 @@ def test_a_decision_made_from_an_older_journal_is_refused(members: LoopbackEtcd,
             await lookouts.journals[leader].append([draft("decided before")], after=seen)
         await lookouts.journals[leader].append([draft("decided after")], after=seen + 1)
         assert lookouts.ids(leader) == ["meanwhile", "decided after"]
+
+    night(test, members, tmp_path)
+
+
+def test_facts_and_other_keys_are_committed_together_or_not_at_all(members: LoopbackEtcd, tmp_path: Path) -> None:
+    async def test(lookouts: Lookouts) -> None:
+        leader = await lookouts.leader()
+        journal, client = lookouts.journals[leader], lookouts.etcd.client()
+        key = f"/service/{lookouts.estate}/leader"
+        revision = (await client.transact((), [Put(key, b"burned")])).revision
+        holds, fails = Compare(key, "mod_revision", revision), Compare(key, "mod_revision", revision - 1)
+        assert not await journal.commit([draft("refused")], [fails], [Delete(key)])
+        assert journal.generation is not None, "a condition of somebody else's is no reason not to lead"
+        assert (await client.range(key)).keys[0].value == b"burned"
+        assert await journal.commit([draft("intended")], [holds], [Delete(key)])
+        assert await journal.commit([draft("intended")], [holds], [Delete(key)]), "done before is done"
+        assert not (await client.range(key)).keys
+        await lookouts.append(leader, "after")
+        assert lookouts.ids(leader) == ["intended", "after"]
+        await client.transact((), [Delete(f"/binome/{lookouts.estate}/leader")])
+        with pytest.raises(NotLeaderError):
+            await journal.commit([draft("of the old one")], [], [Put(key, b"x")])
+        assert not (await client.range(key)).keys
 
     night(test, members, tmp_path)
 

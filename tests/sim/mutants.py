@@ -50,8 +50,8 @@ MUTANTS = [
     Mutant(
         "acknowledge before durable",
         OrderedJournal._append_few,
-        "await self._put(reign, entries, answered)",
-        "asyncio.ensure_future(self._put(reign, entries, answered))",
+        "await self._put(reign, self._sealed(fresh.values(), reign), answered)",
+        "asyncio.ensure_future(self._put(reign, self._sealed(fresh.values(), reign), answered))",
         5,
     ),
     Mutant(

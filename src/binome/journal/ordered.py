@@ -23,7 +23,7 @@ the head is read back before anything else is appended; what had arrived is then
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import msgspec
 
@@ -37,6 +37,7 @@ from binome.journal.agreed import (
     TRIM_EVERY_S,
     TRY_AGAIN_S,
     ForkError,
+    Leader,
     Request,
     batch_key,
     in_pieces,
@@ -127,6 +128,20 @@ class OrderedJournal:
             for few in in_pieces(drafts):
                 await self._append_few(few)
 
+    async def commit(
+        self, drafts: Sequence[Draft], conditions: Sequence[Compare], actions: Sequence[Put | Delete]
+    ) -> bool:
+        """Adds facts and changes keys beside the journal in one transaction (`ports.Commit`)."""
+        async with self._appending:
+            reign = self._campaign.ours()
+            if self._in_doubt:
+                await self._read_back()
+            fresh = {draft.id: draft for draft in drafts if not self._store.has(draft.id)}
+            if not fresh:
+                return True
+            entries = self._sealed(fresh.values(), reign)
+            return await self._put(reign, entries, (), conditions, actions)
+
     async def follow(self, after: int, timeout_s: float) -> Sequence[Entry]:
         """Entries of our mirror after number `after`."""
         if timeout_s > 0 and self._store.head().sequence <= after:
@@ -205,11 +220,14 @@ class OrderedJournal:
         if not fresh and not answered:
             return
         await self._pace()
+        await self._put(reign, self._sealed(fresh.values(), reign), answered)
+
+    def _sealed(self, drafts: Iterable[Draft], reign: Reign) -> list[Entry]:
+        """The entries that the drafts become. Raises NotLeaderError."""
         if self._store.head().generation > reign.generation:
             self._campaign.step_down()
             raise NotLeaderError("our mirror has heard of a newer generation")
-        entries = seal(fresh.values(), self._store.head(), reign.generation)
-        await self._put(reign, entries, answered)
+        return seal(drafts, self._store.head(), reign.generation)
 
     async def _pace(self) -> None:
         now_s = self._clock.monotonic_s()
@@ -217,12 +235,21 @@ class OrderedJournal:
             await self._clock.sleep(self._next_append_s - now_s)
         self._next_append_s = max(now_s, self._next_append_s) + 1 / APPENDS_PER_S
 
-    async def _put(self, reign: Reign, entries: list[Entry], answered: Sequence[str]) -> None:
+    async def _put(
+        self,
+        reign: Reign,
+        entries: list[Entry],
+        answered: Sequence[str],
+        conditions: Sequence[Compare] = (),
+        besides: Sequence[Put | Delete] = (),
+    ) -> bool:
+        """One transaction of etcd; False where one of the further `conditions` did not hold."""
         compares = [
             self._campaign.still_ours(reign),
             Compare(f"{self._root}head", "mod_revision", self._view.head_revision),
+            *conditions,
         ]
-        actions: list[Put | Delete] = [Delete(f"{self._root}request/{request}") for request in answered]
+        actions: list[Put | Delete] = [*besides, *(Delete(f"{self._root}request/{request}") for request in answered)]
         if entries:
             actions.append(Put(batch_key(self._root, entries[0].sequence), encode(entries)))
             actions.append(Put(f"{self._root}head", msgspec.json.encode(entries[-1].head)))
@@ -237,13 +264,25 @@ class OrderedJournal:
         except EtcdError as error:
             raise StoreError(str(error)) from None
         if not committed.succeeded:
-            self._in_doubt = True
-            self._campaign.step_down()
-            raise NotLeaderError("another one leads, or has led meanwhile")
+            await self._refused(reign, conditioned=bool(conditions))
+            return False
         for request in answered:
             self._view.requests.pop(request, None)
         if entries:
             self._took(entries, committed.revision)
+        return True
+
+    async def _refused(self, reign: Reign, *, conditioned: bool) -> None:
+        """Finds out which condition did not hold. Raises NotLeaderError unless it was one that is not the journal's."""
+        self._in_doubt = True
+        if conditioned:
+            before = self._view.head_revision
+            await self._read_back()
+            led = Leader(self.name, reign.generation)
+            if self._view.leader == led and self._view.head_revision == before:
+                return
+        self._campaign.step_down()
+        raise NotLeaderError("another one leads, or has led meanwhile")
 
     def _took(self, entries: Sequence[Entry], revision: int) -> None:
         """Etcd has taken our entries: they are the head now, and belong in our own mirror before all else."""
