@@ -247,6 +247,13 @@ class Probe(Protocol):
         """Looks once, within the target's `timeout_ms`. Raises nothing: what is not known is an unsure answer."""
 
 
+class Observer(Protocol):
+    """Something that this server has seen, and that is to become facts where it leads."""
+
+    def observed(self, view: View, now_ms: int) -> Sequence[Draft]:
+        """What the state does not say yet; nothing once it does, so that asking again does no harm."""
+
+
 # -- hands
 
 

@@ -355,6 +355,20 @@ def test_a_decision_made_from_an_older_journal_is_refused(members: LoopbackEtcd,
     night(test, members, tmp_path)
 
 
+def test_a_few_appends_pass_at_once_and_many_are_spread(members: LoopbackEtcd, tmp_path: Path) -> None:
+    async def test(lookouts: Lookouts) -> None:
+        leader = await lookouts.leader()
+        clock, begun = SystemClock(), []
+        for number in range(25):
+            await lookouts.append(leader, f"n{number}")
+            begun.append(clock.monotonic_s())
+        assert max(later - earlier for earlier, later in zip(begun, begun[20:], strict=False)) >= 1, (
+            "20 within a second"
+        )
+
+    night(test, members, tmp_path)
+
+
 def test_facts_and_other_keys_are_committed_together_or_not_at_all(members: LoopbackEtcd, tmp_path: Path) -> None:
     async def test(lookouts: Lookouts) -> None:
         leader = await lookouts.leader()

@@ -34,6 +34,37 @@ def test_a_plan_is_made_carried_out_and_ends_by_itself() -> None:
     run(night)
 
 
+class Seen:
+    """An observer that has seen one thing, until the state says so."""
+
+    def __init__(self) -> None:
+        self.seen = False
+
+    def observed(self, view: View, now_ms: int) -> list[Draft]:
+        if not self.seen or "r1" in view.maintenance.asked or view.plan_of("database"):
+            return []
+        return [Draft("seen/1", now_ms, "eyes", ASKED)]
+
+
+def test_what_an_observer_has_seen_becomes_a_fact_once() -> None:
+    async def night() -> None:
+        world, eyes = World(), Seen()
+        world.loop.observers = (eyes,)
+        await world.start()
+        await world.clock.pass_(6)
+        assert world.kinds() == []
+        eyes.seen = True
+        world.loop.nudge()
+        await settle()
+        assert world.kinds()[:2] == ["maintenance-asked", "plan-made"]
+        world.loop.nudge()
+        await settle()
+        assert world.kinds().count("maintenance-asked") == 1
+        await world.crash()
+
+    run(night)
+
+
 def test_nothing_is_carried_out_before_its_plan_is_durable() -> None:
     async def night() -> None:
         world = World()

@@ -11,7 +11,9 @@ from binome.core.entry import Draft, Head, UnknownFact
 LEASE_S = 3
 RENEW_EVERY_S = 1.0
 BELIEF_S = LEASE_S * 0.75
-APPENDS_PER_S = 20
+APPENDS_PER_S = 10
+APPENDS_AT_ONCE = 10
+"""So many may follow one another without a pause, so that there are never more than 20 in a second."""
 TRY_AGAIN_S = 0.5
 MARK_EVERY_S = 1.0
 TRIM_EVERY_S = 30.0

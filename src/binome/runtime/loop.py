@@ -25,7 +25,7 @@ from binome.core.entry import Draft, Entry
 from binome.core.plan import Command, Outcome, StepEnded
 from binome.core.state import State
 from binome.estate import Estate
-from binome.ports import Clock, Driver, Journal, MovedOnError, NotLeaderError, Shown
+from binome.ports import Clock, Driver, Journal, MovedOnError, NotLeaderError, Observer, Shown
 
 IDLE_S = 5.0
 """How long the loop waits for something to happen before it looks again anyway."""
@@ -49,7 +49,8 @@ class _UnderWay:
 class Loop:
     """One server's loop. `name` is the server; `drivers` carry out verbs by the word before their first dot.
 
-    `shown` is kept as the state says on every server, whoever leads.
+    `shown` is kept as the state says on every server, whoever leads; what `observers` have seen becomes facts here
+    where this server leads.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Loop:
     clock: Clock
     deciders: tuple[Decider, ...] = DECIDERS
     shown: Sequence[Shown] = ()
+    observers: Sequence[Observer] = ()
     state: State = field(default_factory=State)
     _under_way: dict[str, _UnderWay] = field(default_factory=dict)  # by plan
     _outcomes: dict[str, Draft] = field(default_factory=dict)  # what came of commands, not in the journal yet
@@ -87,12 +89,17 @@ class Loop:
             return
         now_ms = self.clock.now_ms()
         decision = decide(self.estate, self.state, now_ms, generation=generation, deciders=self.deciders)
-        drafts = (*self.journal.submitted(), *self._outcomes.values(), *decision.record)
+        observed = [draft for one in self.observers for draft in one.observed(self.state, now_ms)]
+        drafts = (*self.journal.submitted(), *observed, *self._outcomes.values(), *decision.record)
         if drafts and not await self._record(drafts):
             return
         self._wake_at_ms = decision.wake_at_ms
         for command in decision.execute:
             self._begin(command)
+
+    def nudge(self) -> None:
+        """Makes the loop look at once: an observer has something new."""
+        self._news.set()
 
     def problems(self) -> list[str]:
         """What keeps this server from going on, if anything does."""
