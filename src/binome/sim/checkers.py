@@ -35,6 +35,7 @@ from binome.sim.history import (
     Begun,
     Claimed,
     Died,
+    Emptied,
     Ended,
     Event,
     History,
@@ -99,6 +100,8 @@ def mirrors(events: Timed) -> Told:
                     if hashes[entry.sequence - 1 : entry.sequence] != [entry.hash]:
                         yield at_s, f"{node} mirrored an entry {entry.sequence} that was not agreed upon"
                 durable[node] = entries[-1].sequence
+            case Emptied(node):
+                durable[node] = 0
             case Restarted(node, sequence):
                 if sequence < durable.get(node, 0):
                     yield at_s, f"{node} found {sequence} entries in its mirror, of {durable[node]}"

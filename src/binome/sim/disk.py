@@ -64,6 +64,12 @@ class File:
             self.unsynced.clear()
         self.writer = None
 
+    def replace(self) -> None:
+        """The disk is another one, on which there is nothing."""
+        self.durable.clear()
+        self.unsynced.clear()
+        self.writer = None
+
 
 class SimulatedStore:
     """`ports.Store` over a simulated file. `mirrored` is told of what has become durable."""

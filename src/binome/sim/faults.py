@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from binome.sim.disk import BOUNDARIES
-from binome.sim.history import Agreed, Appended, Begun, Claimed, Event, Mirrored
+from binome.sim.history import Agreed, Appended, Begun, Claimed, Event, Leads, Mirrored
 from binome.sim.loop import KilledError
 from binome.sim.process import current_name
 
@@ -126,11 +126,12 @@ MOMENTS: tuple[Callable[[Event], bool], ...] = (
     lambda event: isinstance(event, Begun),
     lambda event: isinstance(event, Claimed),
     lambda event: isinstance(event, Mirrored),
+    lambda event: isinstance(event, Leads),  # it leads, by etcd's word, and has not heard of it
 )
 """The moments in a lookout's life at which it hurts most: between two steps of an order that must be kept."""
 
 
-def _at_a_moment(world: World, fault: Fault, strike: Callable[[Node], None]) -> None:
+def _at_a_moment(world: World, fault: Fault, strike: Callable[[Node], object]) -> None:
     """Strikes the next lookout that comes to a moment."""
     is_it = MOMENTS[int(fault.value)]
 
@@ -164,6 +165,31 @@ def _pause_at(world: World, fault: Fault) -> None:
         world.loop.after(fault.for_s, node.set_paused, False)
 
     _at_a_moment(world, fault, strike)
+
+
+def _etcd_leader_at(world: World, fault: Fault) -> None:
+    """So many seconds after a moment in a lookout's life another member becomes etcd's leader."""
+    _at_a_moment(world, fault, lambda _node: world.loop.after(fault.for_s, world.cluster.move_leader))
+
+
+def _etcd_quota_at(world: World, fault: Fault) -> None:
+    """From a moment in a lookout's life on etcd is over its quota, until somebody sees to it."""
+
+    def strike(_node: Node) -> None:
+        world.cluster.state.alarmed = True
+        world.loop.after(fault.for_s, world.cluster.disarm)
+
+    _at_a_moment(world, fault, strike)
+
+
+def _etcd_rebuilt_at(world: World, fault: Fault) -> None:
+    """So many seconds after a moment in a lookout's life all of etcd's data is lost, if a majority has it all."""
+
+    def strike() -> None:
+        if world.can_lose_etcd():
+            world.forget_etcd()
+
+    _at_a_moment(world, fault, lambda _node: world.loop.after(fault.for_s, strike))
 
 
 def _last_words(world: World, fault: Fault) -> None:
@@ -218,6 +244,20 @@ def _disk_fails(world: World, fault: Fault) -> End:
         file.failing -= 1
 
     return end
+
+
+def _disk_lost(world: World, fault: Fault) -> None:
+    """A lookout's disk is replaced by an empty one, if a majority still has everything without it."""
+    node = world.node(fault.target)
+    if world.holding(node):
+        world.history.note("a mirror begun anew")
+        _empty(world, node, fault.for_s)
+
+
+def _empty(world: World, node: Node, for_s: float) -> None:
+    node.lose_disk()
+    node.set_down(True)
+    world.loop.after(for_s, node.set_down, False)
 
 
 # -- etcd
@@ -284,6 +324,37 @@ def _etcd_watches(world: World, fault: Fault) -> None:
 def _etcd_rebuilt(world: World, fault: Fault) -> None:
     """All of etcd's data is lost, as soon as the mirrors have it all."""
     world.rebuild_etcd(world.loop.now_s + fault.for_s)
+
+
+def _etcd_lost(world: World, fault: Fault) -> None:
+    """All of etcd's data is lost and a lookout's disk with it, while the mirror of another, which is away, is behind.
+
+    What is promised then is what a majority of the mirrors had, so it strikes at a moment at which they have it all.
+    The lookout that is away stays away for the time given, or, where the value is 1, comes back and one goes whose
+    mirror was whole. Within ten seconds, or not at all.
+    """
+    place = next(place for place, node in enumerate(world.nodes) if node.name == fault.target)
+    emptied, behind, whole = (world.nodes[(place + n) % len(world.nodes)] for n in range(3))
+    until_s = min(world.loop.now_s + 10, END_S - 1)
+    behind.set_down(True)
+
+    def strike() -> None:
+        if world.loop.now_s > until_s:
+            behind.set_down(False)
+        elif behind.mirrored == world.oracle.count or not world.can_lose_etcd(emptied):
+            world.loop.after(0.1, strike)
+        else:
+            world.history.note("etcd and a mirror lost, another behind")
+            world.forget_etcd()
+            _empty(world, emptied, 0.5)
+            away = behind
+            if fault.value:
+                away = whole
+                whole.set_down(True)
+                behind.set_down(False)
+            world.loop.at(min(world.loop.now_s + fault.for_s, END_S), away.set_down, False)
+
+    strike()
 
 
 # -- agents
@@ -358,13 +429,14 @@ KINDS: dict[str, Kind] = {
     "crash": Kind(_crash, "nodes", 5, (0.1, 15)),
     "crash in append": Kind(_crash_in_append, "nodes", 4, (0.1, 8), (0, 1, 2)),
     "pause": Kind(_pause, "nodes", 5, (0.5, 12)),
-    "crash at moment": Kind(_crash_at, "any", 5, (0.1, 8), (0, 1, 2, 3, 4)),
-    "pause at moment": Kind(_pause_at, "any", 5, (2, 12), (0, 1, 2, 3, 4)),
+    "crash at moment": Kind(_crash_at, "any", 5, (0.1, 8), (0, 1, 2, 3, 4, 5)),
+    "pause at moment": Kind(_pause_at, "any", 5, (2, 12), (0, 1, 2, 3, 4, 5)),
     "last words": Kind(_last_words, "nodes", 6, (1, 10), (0.5, 2.0, 2.8, 3.2, 4.0, 6.0)),
     "clock wrong": Kind(_clock_wrong, "nodes", 3, (5, 30), (-20_000, -1500, 1500, 20_000)),
     "clock rate": Kind(_clock_rate, "nodes", 3, (5, 40), (0.9, 0.98, 1.02, 1.1)),
     "disk full": Kind(_disk_full, "nodes", 3, (1, 12)),
     "disk fails": Kind(_disk_fails, "nodes", 2, (1, 8)),
+    "disk lost": Kind(_disk_lost, "nodes", 2, (0.1, 8)),
     "etcd down": Kind(_etcd_down, "members", 4, (0.5, 15)),
     "etcd pause": Kind(_etcd_pause, "members", 3, (0.5, 10)),
     "etcd clock": Kind(_etcd_clock, "members", 2, (5, 40), (0.9, 1.1)),
@@ -374,6 +446,10 @@ KINDS: dict[str, Kind] = {
     "etcd quota": Kind(_etcd_quota, "etcd", 2, (2, 15)),
     "etcd watches": Kind(_etcd_watches, "members", 6, (0, 0)),
     "etcd rebuilt": Kind(_etcd_rebuilt, "etcd", 1, (10, 10)),
+    "etcd leader at moment": Kind(_etcd_leader_at, "any", 4, (0, 0.1), (0, 5)),
+    "etcd quota at moment": Kind(_etcd_quota_at, "any", 2, (1, 10), (0, 5)),
+    "etcd rebuilt at moment": Kind(_etcd_rebuilt_at, "any", 3, (0, 0.05), (4, 5, 5)),
+    "etcd lost": Kind(_etcd_lost, "nodes", 2, (1, 20), (0, 1)),
     "agent down": Kind(_agent_down, "servers", 4, (0.2, 10)),
     "agent slow": Kind(_agent_slow, "servers", 3, (3, 20), (0.5, 1.5, 3.0)),
     "agent replies": Kind(_agent_replies, "servers", 3, (3, 20), (0.3, 0.9)),

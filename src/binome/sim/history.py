@@ -44,6 +44,12 @@ class Restarted(NamedTuple):
     sequence: int
 
 
+class Emptied(NamedTuple):
+    """A lookout's disk was replaced by an empty one."""
+
+    node: str
+
+
 class Claimed(NamedTuple):
     """A lookout believes that it leads in a generation."""
 
@@ -115,6 +121,7 @@ Event = (
     | Leads
     | Mirrored
     | Restarted
+    | Emptied
     | Claimed
     | Appended
     | Asked

@@ -21,7 +21,7 @@ from binome.sim.agent import SimulatedDriver
 from binome.sim.disk import File, SimulatedStore
 from binome.sim.etcd import Cluster
 from binome.sim.etcd_client import SimulatedEtcd
-from binome.sim.history import Appended, Claimed, Died, History, Mirrored, Restarted
+from binome.sim.history import Appended, Claimed, Died, Emptied, History, Mirrored, Restarted
 from binome.sim.loop import KilledError
 from binome.sim.process import Clock, Process, current
 
@@ -77,6 +77,7 @@ class Node:
         self.loop = history.loop
         self.clock = Clock(self.loop)
         self.file = File(chance)
+        self.mirrored = 0  # the last entry that is known to be on its disk
         self.downs = 0
         self.pauses = 0
         self.process: Process | None = None
@@ -97,7 +98,8 @@ class Node:
         except StoreError:
             self._die(process, "the mirror cannot be opened")
             return
-        self._history.add(Restarted(self.name, store.head().sequence))
+        self.mirrored = store.head().sequence
+        self._history.add(Restarted(self.name, self.mirrored))
         self.loop.spawn(process, self._live(process, store))
 
     async def _live(self, process: Process, store: SimulatedStore) -> None:
@@ -132,6 +134,7 @@ class Node:
         return tuple(SimulatedStore(copy).read(0, 1_000_000))
 
     def _mirrored(self, entries: Sequence[Entry]) -> None:
+        self.mirrored = entries[-1].sequence
         self._history.add(Mirrored(self.name, tuple(entries)))
 
     # -- what faults do
@@ -143,6 +146,13 @@ class Node:
             self.kill()
         else:
             self.start()
+
+    def lose_disk(self) -> None:
+        """The machine gets another disk, with nothing on it. It must not be running, or is killed."""
+        self.kill()
+        self.file.replace()
+        self.mirrored = 0
+        self._history.add(Emptied(self.name))
 
     def set_paused(self, paused: bool) -> None:
         """Stops the machine, or lets it go on."""

@@ -117,15 +117,32 @@ class World:
         if self.loop.now_s > until_s:
             return
         if self._nothing_only_in_etcd():
-            self.history.add(Rebuilt())
-            self.history.note("etcd rebuilt from nothing")
-            self.cluster.rebuild()
+            self.forget_etcd()
         else:
             self.loop.after(0.1, self.rebuild_etcd, until_s)
 
+    def forget_etcd(self) -> None:
+        """All of etcd's data is gone, whatever it was."""
+        self.history.add(Rebuilt())
+        self.history.note("etcd rebuilt from nothing")
+        self.cluster.rebuild()
+
     def _nothing_only_in_etcd(self) -> bool:
-        requests = any("/request/" in one.key for one in self.cluster.state.range("/", prefix=True).keys)
-        return not requests and not self._behind()
+        return not self._requested() and not self._behind()
+
+    def _requested(self) -> bool:
+        """Whether requests of people wait in etcd: they are nowhere else."""
+        return any("/request/" in one.key for one in self.cluster.state.range("/", prefix=True).keys)
+
+    def holding(self, *without: Node) -> bool:
+        """Whether a majority of all mirrors, on their disks, have every entry, though some count for nothing."""
+        having = sum(node.mirrored == self.oracle.count for node in self.nodes if node not in without)
+        return having > len(self.nodes) // 2
+
+    def can_lose_etcd(self, *emptied: Node) -> bool:
+        """Whether all that was promised outlives etcd and these mirrors: a majority has it, and none will be empty."""
+        empty = [node for node in self.nodes if not node.mirrored or node in emptied]
+        return self.holding() and len(empty) <= len(self.nodes) // 2 and not self._requested()
 
     def _behind(self) -> list[str]:
         """The lookouts that are not there, or whose mirrors lack something."""
