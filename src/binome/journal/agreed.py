@@ -39,6 +39,10 @@ class ForkError(Exception):
     """Our mirror and etcd hold different entries under one number; a person must say which of them is right."""
 
 
+class GapError(ForkError):
+    """Etcd does not go on from where our mirror ends: what lies between was removed there before we had it."""
+
+
 class Leader(msgspec.Struct, frozen=True):
     """The value of the leader's key."""
 

@@ -21,8 +21,9 @@ from contextlib import suppress
 
 import msgspec
 
-from binome.core.entry import Draft, Head, encode
+from binome.core.entry import Draft, Head
 from binome.core.leadership import LeadershipTaken
+from binome.journal import refill
 from binome.journal.agreed import (
     BELIEF_S,
     LEASE_S,
@@ -34,7 +35,6 @@ from binome.journal.agreed import (
     UPLOADED_AT_ONCE,
     Leader,
     MirrorMark,
-    batch_key,
     is_majority,
     may_lead,
 )
@@ -126,6 +126,7 @@ class Campaign:
         if reign is not None:
             await self._renew(reign)
             await self._announce(reign)
+            await self._give_again(reign)
             await self._clock.sleep(RENEW_EVERY_S)
         elif self._view.leader is not None or not await self._take_lead():
             await self._clock.sleep(TRY_AGAIN_S)
@@ -165,6 +166,12 @@ class Campaign:
             with suppress(NotLeaderError, AppendUnknownError):  # then it is tried again with the next renewal
                 await self._append([told])
                 reign.announced = True
+
+    async def _give_again(self, reign: Reign) -> None:
+        """Puts what others asked for because etcd has it no more."""
+        for name, after in sorted(self._view.lacking.items()):
+            actions = refill.answer(self._view.root, self._store, name, after, self._view.batches)
+            await self._etcd.transact([self.still_ours(reign)], actions)
 
     async def _take_lead(self) -> bool:
         """Whether we lead now. The transaction fails where anybody else has moved since we looked."""
@@ -218,9 +225,8 @@ class Campaign:
             await self._clock.sleep(LOOK_EVERY_S)
 
     def _what_others_lack(self, head: Head) -> list[Put]:
-        """Our entries that not all other mirrors have, as batches for an etcd that has none."""
+        """Our newest entries that not all other mirrors have, as a batch; who lacks more than one takes asks for it."""
         others, marks = [name for name in self._members if name != self._name], self._view.marks
         known = [marks[name].sequence if name in marks else 0 for name in others]
         after = max(min(known, default=head.sequence), head.sequence - UPLOADED_AT_ONCE)
-        entries = self._store.read(after, UPLOADED_AT_ONCE)
-        return [Put(batch_key(self._view.root, entries[0].sequence), encode(entries))] if entries else []
+        return refill.batch(self._view.root, refill.last_at_once(self._store.read(after, UPLOADED_AT_ONCE)))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from binome.core.entry import Entry, follows
-from binome.journal.agreed import ForkError
+from binome.journal.agreed import ForkError, GapError
 from binome.ports import Store
 
 
 def mirror(store: Store, entries: Sequence[Entry]) -> bool:
     """Adds what the store does not have; whether there was anything.
 
-    Raises ForkError where it has another entry under the same number, or where some are missing, and StoreError.
+    Raises ForkError where it has another entry under the same number, GapError where some are missing, and StoreError.
     """
     head = store.head()
     known = [entry for entry in entries if entry.sequence <= head.sequence][-1:]  # its hash is over all before it
@@ -23,7 +23,7 @@ def mirror(store: Store, entries: Sequence[Entry]) -> bool:
         return False
     reason = follows(new[0], head)
     if reason == "missing":
-        raise ForkError(f"entries {head.sequence + 1} to {new[0].sequence - 1} were trimmed before we had them")
+        raise GapError(f"entries {head.sequence + 1} to {new[0].sequence - 1} are not in etcd any more")
     if reason is not None:
         raise ForkError(f"entry {new[0].sequence} in etcd is {reason}")
     store.append(new)

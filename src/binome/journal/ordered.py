@@ -9,6 +9,7 @@ In etcd, below `/binome/ESTATE/`:
     mirror/NAME     how far a lookout's mirror has come, and the newest generation in it
     call            the roll call of who wants to lead
     request/ID      what a person asks for, until a leader has recorded it
+    lacking/NAME    after which number a lookout lacks what etcd has no more   refill.py
 
 *Appending.* One transaction: if the leader's key is still the very one that we put, and the head the one that we
 know, the batch and the new head are put. A leader that was replaced, and does not know it yet, is refused by the
@@ -24,20 +25,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 
 import msgspec
 
 from binome.core.entry import Draft, Entry, UnknownFact, encode, seal
+from binome.journal import refill
 from binome.journal.agreed import (
     APPENDS_AT_ONCE,
     APPENDS_PER_S,
     LARGEST_REQUEST_BYTES,
     MARK_EVERY_S,
     NEWS_FOR_S,
+    RENEW_EVERY_S,
     SLOW_S,
     TRIM_EVERY_S,
     TRY_AGAIN_S,
     ForkError,
+    GapError,
     Leader,
     Request,
     batch_key,
@@ -207,9 +212,17 @@ class OrderedJournal:
             except ForkError as error:
                 self._campaign.step_down()
                 self._problems[name] = str(error)
-                await self._clock.sleep(TRIM_EVERY_S)
+                if isinstance(error, GapError):
+                    await self._ask_for_more()
+                else:
+                    await self._clock.sleep(TRIM_EVERY_S)
             else:
                 self._problems.pop(name, None)
+
+    async def _ask_for_more(self) -> None:
+        with suppress(EtcdError, EtcdUnknownError):  # then the next round finds the gap again
+            await self._etcd.transact((), [refill.question(self._root, self.name, self._store.head().sequence)])
+        await self._clock.sleep(RENEW_EVERY_S)
 
     # -- appending
 
@@ -316,13 +329,14 @@ class OrderedJournal:
     def _listed(self) -> None:
         self._problems.pop("following", None)
 
-    def _came(self, entries: Sequence[Entry]) -> None:
-        """Takes in entries from etcd. Raises ForkError or StoreError."""
+    def _came(self, entries: Sequence[Entry]) -> int:
+        """Takes in entries from etcd; the number of the last in our mirror. Raises ForkError or StoreError."""
         generation = self._store.head().generation
         if mirror(self._store, entries):
             self._changed.set()
         if self._store.head().generation > generation:
             self._mark_now.set()
+        return self._store.head().sequence
 
     def _news(self) -> None:
         """Takes in that what etcd holds, or our part in it, has changed."""

@@ -12,18 +12,19 @@ from contextlib import suppress
 import msgspec
 
 from binome.core.entry import Draft, Entry, Head, UnknownFact, decode
-from binome.journal.agreed import LISTED_AT_ONCE, Leader, MirrorMark, Request
+from binome.journal.agreed import LISTED_AT_ONCE, GapError, Leader, MirrorMark, Request
 from binome.ports import Change, CompactedError, Etcd, Range
 
 
 class EtcdView:
     """The view of what lies below `root`. `came` takes in entries; `changed` is told whenever anything is new.
 
-    `came` may raise ForkError or StoreError: then the view has not moved on, and the change comes again.
+    `came` returns the number of the last entry in our mirror, also when it is called with none. It may raise ForkError
+    or StoreError: then the view has not moved on, and the change comes again.
     """
 
     def __init__(
-        self, root: str, etcd: Etcd, came: Callable[[Sequence[Entry]], None], changed: Callable[[], None]
+        self, root: str, etcd: Etcd, came: Callable[[Sequence[Entry]], int], changed: Callable[[], None]
     ) -> None:
         self.root = root
         self._etcd, self._came, self._changed = etcd, came, changed
@@ -35,6 +36,7 @@ class EtcdView:
         self.batches: dict[int, int] = {}  # first number → last number
         self.marks: dict[str, MirrorMark] = {}
         self.requests: dict[str, Draft] = {}
+        self.lacking: dict[str, int] = {}  # lookout → the number after which it lacks what etcd has no more
         self.called = 0  # the revision of the last roll call
         self.unreadable: dict[str, str] = {}  # key → why
         self._revision = 0  # the newest of etcd's that was taken in
@@ -54,7 +56,10 @@ class EtcdView:
                 self._changed()
 
     async def read(self) -> int:
-        """Reads everything below the root at one revision, and takes it in; that revision."""
+        """Reads everything below the root at one revision, and takes it in; that revision.
+
+        Raises GapError where our mirror then still ends before etcd's head.
+        """
         while True:
             before = self._revision
             pages = await self._pages()
@@ -65,11 +70,15 @@ class EtcdView:
         self.batches.clear()
         self.marks.clear()
         self.requests.clear()
+        self.lacking.clear()
         self.unreadable.clear()
         self.head, self.head_revision = None, 0
         self.newest, self.newest_revision = 0, 0
         self.leader = None
         self._take_in(Change(one.key, one.value, one.mod_revision) for page in pages for one in page.keys)
+        last = self._came(())
+        if self.head is not None and last < self.head.sequence:
+            raise GapError(f"entries {last + 1} to {self.head.sequence} are not in etcd any more")
         self._revision = revision  # only now: what a full disk kept out, the watch must still bring
         self._changed()
         return revision
@@ -96,12 +105,17 @@ class EtcdView:
         self.head, self.head_revision = head, revision
 
     def _take_in(self, changes: Iterable[Change]) -> None:
+        gap: GapError | None = None
         for change in changes:
             try:
                 self._take_in_one(change)
                 self.unreadable.pop(change.key, None)
+            except GapError as error:  # everything else that etcd holds must be known all the same
+                gap = gap or error
             except ValueError as error:
                 self.unreadable[change.key] = f"{change.key} in etcd cannot be read: {error}"
+        if gap is not None:
+            raise gap
 
     def _take_in_one(self, change: Change) -> None:
         key, value, revision = change
@@ -124,6 +138,10 @@ class EtcdView:
                 self.requests[name] = Draft(name, request.at_ms, request.origin, UnknownFact(bytes(request.fact)))
             case "request":
                 self.requests.pop(name, None)
+            case "lacking" if value is not None:
+                self.lacking[name] = int(value)
+            case "lacking":
+                self.lacking.pop(name, None)
 
     def _head_changed(self, value: bytes | None, revision: int) -> None:
         if revision > self.head_revision:
