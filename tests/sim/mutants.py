@@ -1,8 +1,7 @@
 """Mutants: mistakes that somebody could make, each a patch of the production code's text.
 
 A patch replaces one piece of one function, which is compiled anew in its own module. The checkers know nothing of it.
-`within` says in how many nights, of the seeds from 1 on, an invariant must have been seen broken. What is too rare for
-that has a seed of its own to begin with.
+`within` says in how many nights, of the seeds from 1 on, an invariant must have been seen broken.
 """
 
 from __future__ import annotations
@@ -150,6 +149,50 @@ MUTANTS = [
         "answered = [draft.id for draft in drafts if draft.id in self._view.requests]",
         "answered = list(self._view.requests)",
         20,
+    ),
+    Mutant(
+        "an etcd that was rebuilt counts generations anew",
+        Campaign._take_lead,
+        "view.newest, head.generation, *(mark.generation for mark in view.marks.values()), 0",
+        "view.newest, 0",
+        60,
+    ),
+    Mutant(
+        "a mirror that begins anew has a vote",
+        Campaign._take_lead,
+        "not may_lead(head, view.head, answers, len(self._members))",
+        "not is_majority(len(answers), len(self._members)) or "
+        "head.sequence < max(mark.sequence for mark in answers.values())",
+        60,
+    ),
+    Mutant(
+        "what etcd has no more is not asked for",
+        OrderedJournal._ask_for_more,
+        "await self._etcd.transact((), [refill.question(self._root, self.name, self._store.head().sequence)])",
+        "pass",
+        60,
+    ),
+    # Mistakes that were there, until the simulation showed them.
+    Mutant(
+        "begun after the belief has ended",
+        Loop._carry_out,
+        "if self.journal.generation != command.generation:",
+        "if False:",
+        60,
+    ),
+    Mutant(
+        "the generation announced only once",
+        Campaign.round,
+        "            await self._announce(reign)\n",
+        "",
+        60,
+    ),
+    Mutant(
+        "a generation believed that is another's",
+        vars(Campaign)["generation"].fget,
+        "not reign.announced or ",
+        "",
+        250,
     ),
 ]
 

@@ -18,6 +18,7 @@ from binome.sim.history import (
     Begun,
     Claimed,
     Died,
+    Emptied,
     Ended,
     Event,
     Leads,
@@ -87,6 +88,10 @@ BAD: dict[str, tuple[str, list[Event]]] = {
     "an id twice": ("I13 chain", before_the_end(Agreed("a", entries(ended(1), head=CHAIN[-1].head)))),
     "mirrored, not agreed": ("I13 mirrors", before_the_end(Mirrored("a", entries(PLAN, head=CHAIN[-1].head)))),
     "a mirror shrank": ("I13 mirrors", before_the_end(Restarted("a", 1))),
+    "a mirror shrank, of a new disk": (
+        "I13 mirrors",
+        before_the_end(Emptied("a"), Mirrored("a", FIRST), Restarted("a", 1)),
+    ),
     "a mirror of another chain": ("I13 mirrors", [*GOOD[:-1], Ended("", {"a": SECOND}, {})]),
     "told too early": ("I13 acknowledged", before_the_end(Appended("a", ("never",)))),
     "lost": (
@@ -141,6 +146,10 @@ def violated(events: list[Event]) -> set[str]:
 
 def test_a_good_history_violates_nothing() -> None:
     assert violated(GOOD) == set()
+
+
+def test_a_new_disk_has_nothing_and_that_is_no_loss() -> None:
+    assert violated(before_the_end(Emptied("a"), Restarted("a", 0))) == set()
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -17,6 +18,7 @@ from binome.sim.faults import BEGIN_S, END_S, KINDS, Fault, schedule
 from binome.sim.world import Shape
 from tests.sim.mutants import MUTANTS, applied
 
+FOLDER = Path(__file__).parent / "schedules"
 SHRUNK = next(mutant for mutant in MUTANTS if mutant.what == "an old generation accepted")
 
 
@@ -37,6 +39,8 @@ def test_the_nights_are_bad_enough(nights: Sequence[Episode]) -> None:
         "an append ended with StoreError",
         "an agent's answer did not come",
         "etcd rebuilt from nothing",
+        "etcd and a mirror lost, another behind",
+        "a mirror begun anew",
         "refused: a newer generation has spoken here",
         "refused: a later command of its plan was accepted here",
         "plan open at 0, unknown",
@@ -71,6 +75,27 @@ def test_a_fault_left_out_leaves_the_others_as_they_are() -> None:
     episode = play("7", [*whole[:3], *whole[4:]])
     assert episode.faults == (*whole[:3], *whole[4:])
     assert episode.violations == ()
+
+
+SCHEDULES = {
+    "97-a-disk-replaced-after-trimming": "what etcd has no more is not asked for",
+    "1-etcd-and-a-disk-lost-and-who-was-ahead-is-away": "a mirror that begins anew has a vote",
+    "1-etcd-and-a-disk-lost-and-who-was-behind-stays-away": "an etcd that was rebuilt counts generations anew",
+}
+"""Nights of which the faults are written down, and the mistake that each of them shows."""
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_night_that_is_written_down_passes_and_shows_its_mistake(name: str) -> None:
+    seed = name.partition("-")[0]
+    faults = msgspec.json.decode((FOLDER / f"{name}.json").read_bytes(), type=list[Fault])
+    assert play(seed, faults).violations == ()
+    with applied(next(mutant for mutant in MUTANTS if mutant.what == SCHEDULES[name])):
+        assert play(seed, faults, twice=False).violations != ()
+
+
+def test_every_night_that_is_written_down_is_played() -> None:
+    assert {path.stem for path in FOLDER.glob("*")} == set(SCHEDULES)
 
 
 def test_minimal_finds_the_pair_that_matters() -> None:

@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         violations += len(episode.violations)
         if episode.violations:
             _tell_failure(episode)
+            sys.stdout.flush()  # a long run that went wrong is looked at before it ends
     print(f"seeds {asked.seed} to {asked.seed + asked.episodes - 1}, {virtual_s / 3600:.1f} hours of virtual time")
     _tell("faults", seen, "fault: ")
     _tell("events", seen, "event: ")

@@ -157,8 +157,10 @@ class Cluster:
             self.loop.after(0.5, proposal.answer, EtcdError("etcdserver: no leader", "Unavailable"))
             return
 
-        def arrive() -> None:
-            if leader is self.leader and not leader.downs:
+        epoch = self.epoch
+
+        def arrive() -> None:  # a cluster takes nothing that members of another one, before it, pass on
+            if leader is self.leader and not leader.downs and epoch == self.epoch:
                 self._queue.append(proposal)
                 if self._reaches(leader):
                     trips = sorted(

@@ -129,6 +129,7 @@ MOMENTS: tuple[Callable[[Event], bool], ...] = (
     lambda event: isinstance(event, Leads),  # it leads, by etcd's word, and has not heard of it
 )
 """The moments in a lookout's life at which it hurts most: between two steps of an order that must be kept."""
+TAKES_THE_LEAD = 5
 
 
 def _at_a_moment(world: World, fault: Fault, strike: Callable[[Node], object]) -> None:
@@ -183,13 +184,23 @@ def _etcd_quota_at(world: World, fault: Fault) -> None:
 
 
 def _etcd_rebuilt_at(world: World, fault: Fault) -> None:
-    """So many seconds after a moment in a lookout's life all of etcd's data is lost, if a majority has it all."""
+    """So many seconds after a moment in a lookout's life all of etcd's data is lost, if a majority has it all.
 
-    def strike() -> None:
+    And once more, just as somebody takes the lead in what was begun anew.
+    """
+
+    def lose() -> None:
         if world.can_lose_etcd():
             world.forget_etcd()
 
-    _at_a_moment(world, fault, lambda _node: world.loop.after(fault.for_s, strike))
+    def strike(_node: Node) -> None:
+        world.loop.after(fault.for_s, lose)
+
+    def strike_first(node: Node) -> None:
+        strike(node)
+        _at_a_moment(world, msgspec.structs.replace(fault, value=TAKES_THE_LEAD), strike)
+
+    _at_a_moment(world, fault, strike_first)
 
 
 def _last_words(world: World, fault: Fault) -> None:
@@ -430,7 +441,7 @@ KINDS: dict[str, Kind] = {
     "crash in append": Kind(_crash_in_append, "nodes", 4, (0.1, 8), (0, 1, 2)),
     "pause": Kind(_pause, "nodes", 5, (0.5, 12)),
     "crash at moment": Kind(_crash_at, "any", 5, (0.1, 8), (0, 1, 2, 3, 4, 5)),
-    "pause at moment": Kind(_pause_at, "any", 5, (2, 12), (0, 1, 2, 3, 4, 5)),
+    "pause at moment": Kind(_pause_at, "any", 6, (3, 12), (0, 0, 0, 1, 2, 3, 3, 4, 5)),
     "last words": Kind(_last_words, "nodes", 6, (1, 10), (0.5, 2.0, 2.8, 3.2, 4.0, 6.0)),
     "clock wrong": Kind(_clock_wrong, "nodes", 3, (5, 30), (-20_000, -1500, 1500, 20_000)),
     "clock rate": Kind(_clock_rate, "nodes", 3, (5, 40), (0.9, 0.98, 1.02, 1.1)),
@@ -448,7 +459,7 @@ KINDS: dict[str, Kind] = {
     "etcd rebuilt": Kind(_etcd_rebuilt, "etcd", 1, (10, 10)),
     "etcd leader at moment": Kind(_etcd_leader_at, "any", 4, (0, 0.1), (0, 5)),
     "etcd quota at moment": Kind(_etcd_quota_at, "any", 2, (1, 10), (0, 5)),
-    "etcd rebuilt at moment": Kind(_etcd_rebuilt_at, "any", 3, (0, 0.05), (4, 5, 5)),
+    "etcd rebuilt at moment": Kind(_etcd_rebuilt_at, "any", 5, (0, 0.05), (4, 5, 5)),
     "etcd lost": Kind(_etcd_lost, "nodes", 2, (1, 20), (0, 1)),
     "agent down": Kind(_agent_down, "servers", 4, (0.2, 10)),
     "agent slow": Kind(_agent_slow, "servers", 3, (3, 20), (0.5, 1.5, 3.0)),

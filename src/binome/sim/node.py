@@ -70,10 +70,12 @@ class Node:
         history: History,
         driver: SimulatedDriver,
         chance: Random,
+        beside_primary: bool = False,
     ) -> None:
         self.name, self.site = name, site
         self._members, self._estate, self._cluster = members, estate, cluster
         self._history, self.driver = history, driver
+        self._is_beside_primary = beside_primary
         self.loop = history.loop
         self.clock = Clock(self.loop)
         self.file = File(chance)
@@ -104,7 +106,15 @@ class Node:
 
     async def _live(self, process: Process, store: SimulatedStore) -> None:
         etcd = self.etcd = SimulatedEtcd(self._cluster, self.name, self.site)
-        journal = OrderedJournal("sim", self.name, self._members, etcd=etcd, store=store, clock=self.clock)
+        journal = OrderedJournal(
+            "sim",
+            self.name,
+            self._members,
+            etcd=etcd,
+            store=store,
+            clock=self.clock,
+            beside_primary=self._beside_primary,
+        )
         self.journal, self.store = journal, store
         observed = ObservedJournal(self.name, journal, self._history)
         loop = Loop(self.name, self._estate, observed, {"maintenance": self.driver}, self.clock)
@@ -114,6 +124,9 @@ class Node:
                 group.create_task(loop.run())
         except Exception as error:
             self._die(process, _told(error))
+
+    async def _beside_primary(self) -> bool:
+        return self._is_beside_primary
 
     def _die(self, process: Process, why: str) -> None:
         self._history.add(Died(self.name, why))

@@ -45,6 +45,15 @@ def wishes(seed: str, servers: Sequence[str], from_s: float, until_s: float) -> 
         end_after_s = chance.uniform(2, 15) if chance.random() < 0.4 else 0.0
         at_s, for_s = chance.uniform(from_s, until_s), chance.uniform(3, 20)
         found.append(Wish(f"r{number}", at_s, chance.choice(servers), for_s, end_after_s, chance.randrange(100)))
+    return _together(found, Random(f"{seed}/people/together"))
+
+
+def _together(found: list[Wish], chance: Random) -> list[Wish]:
+    """Some want several things within one breath, as who sees to a whole rack does."""
+    for place in range(1, len(found)):
+        if chance.random() < 0.4:
+            at_s = found[place - 1].at_s + chance.uniform(0, 0.1)
+            found[place] = msgspec.structs.replace(found[place], at_s=at_s)
     return found
 
 

@@ -87,6 +87,7 @@ class World:
                 history=self.history,
                 driver=SimulatedDriver(name, site, self.agents, self.network, self.history),
                 chance=chance(f"disk/{name}"),
+                beside_primary=site == shape.sites[0],
             )
             for name, site in zip(shape.nodes, shape.sites, strict=True)
         ]
