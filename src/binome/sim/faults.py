@@ -127,6 +127,7 @@ MOMENTS: tuple[Callable[[Event], bool], ...] = (
     lambda event: isinstance(event, Claimed),
     lambda event: isinstance(event, Mirrored),
     lambda event: isinstance(event, Leads),  # it leads, by etcd's word, and has not heard of it
+    lambda event: isinstance(event, Agreed) and len(event.entries) > 1,  # as the first, where much happens at once
 )
 """The moments in a lookout's life at which it hurts most: between two steps of an order that must be kept."""
 TAKES_THE_LEAD = 5
@@ -441,7 +442,7 @@ KINDS: dict[str, Kind] = {
     "crash in append": Kind(_crash_in_append, "nodes", 4, (0.1, 8), (0, 1, 2)),
     "pause": Kind(_pause, "nodes", 5, (0.5, 12)),
     "crash at moment": Kind(_crash_at, "any", 5, (0.1, 8), (0, 1, 2, 3, 4, 5)),
-    "pause at moment": Kind(_pause_at, "any", 6, (3, 12), (0, 0, 0, 1, 2, 3, 3, 4, 5)),
+    "pause at moment": Kind(_pause_at, "any", 6, (3, 12), (0, 1, 2, 3, 4, 5, 6, 6, 6)),
     "last words": Kind(_last_words, "nodes", 6, (1, 10), (0.5, 2.0, 2.8, 3.2, 4.0, 6.0)),
     "clock wrong": Kind(_clock_wrong, "nodes", 3, (5, 30), (-20_000, -1500, 1500, 20_000)),
     "clock rate": Kind(_clock_rate, "nodes", 3, (5, 40), (0.9, 0.98, 1.02, 1.1)),
