@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
+import msgspec
 import pytest
 
 from binome.core.entry import EMPTY, Draft, Entry, seal
 from binome.core.leadership import LeadershipTaken
-from binome.journal.agreed import AT_ONCE_BYTES, KEPT_AT_MOST, TRIM_EVERY_S, UPLOADED_AT_ONCE
+from binome.journal.agreed import AT_ONCE_BYTES, KEPT_AT_MOST, TRIM_EVERY_S, UPLOADED_AT_ONCE, MirrorMark
 from binome.journal.refill import answer, first_at_once, last_at_once, question
 from binome.ports import Delete, Put
 from binome.sim.disk import File, SimulatedStore
@@ -103,3 +104,13 @@ def test_a_new_disk_is_filled_though_etcd_begins_anew(world: World) -> None:
     world.loop.run_until(world.loop.now_s + 20)
     assert {node.mirrored for node in world.nodes} == {world.oracle.count}
     assert world.lacking() == ""
+
+
+def test_nobody_answers_a_roll_call_that_was_made_in_another_etcd(world: World) -> None:
+    world.forget_etcd()
+    for _ in range(100):
+        world.loop.run_until(world.loop.now_s + 0.05)
+        listed = world.cluster.state.range("/binome/sim/mirror/", prefix=True)
+        marks = [(msgspec.json.decode(one.value, type=MirrorMark), one.mod_revision) for one in listed.keys]
+        assert [mark for mark, revision in marks if mark.called >= revision] == []
+    assert len(marks) == len(world.nodes)

@@ -75,6 +75,7 @@ class EtcdView:
         self.head, self.head_revision = None, 0
         self.newest, self.newest_revision = 0, 0
         self.leader = None
+        self.called = 0  # an etcd that was rebuilt counts anew: a roll call of the other one answers none of this
         self._take_in(Change(one.key, one.value, one.mod_revision) for page in pages for one in page.keys)
         last = self._came(())
         if self.head is not None and last < self.head.sequence:
