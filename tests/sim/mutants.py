@@ -44,7 +44,7 @@ MUTANTS = [
         OrderedJournal._put,
         "self._etcd.transact(compares, actions)",
         "self._etcd.transact((), actions)",
-        250,
+        150,
     ),
     Mutant(
         "acknowledge before durable",
@@ -58,7 +58,7 @@ MUTANTS = [
         OrderedJournal.submit,
         "raise AppendUnknownError(str(error)) from None",
         "return",
-        100,
+        40,
     ),
     Mutant(
         "mirrored before agreed",
@@ -72,14 +72,14 @@ MUTANTS = [
         Accepted.with_command,
         "if command.generation < self.generation:",
         "if False:",
-        120,
+        200,
     ),
     Mutant(
         "an overtaken step accepted",
         Accepted.with_command,
         "if position < self.positions.get(command.plan, position):",
         "if False:",
-        60,
+        120,
     ),
     Mutant(
         "a step executed before its plan is durable",
@@ -90,7 +90,7 @@ MUTANTS = [
         "                            generation)\n"
         "            asyncio.ensure_future(self._driven(first))\n"
         "        if drafts and",
-        5,
+        10,
     ),
     Mutant(
         "a lost reply of an agent taken for success",
@@ -104,7 +104,7 @@ MUTANTS = [
         OrderedJournal._put,
         "            self._in_doubt = True\n            raise AppendUnknownError(str(error)) from None",
         "            return",
-        50,
+        40,
     ),
     Mutant(
         "a plan not resumed after a crash",
@@ -113,21 +113,21 @@ MUTANTS = [
         "            await self._fold()\n"
         "            self.state.ready.clear(), self.state.waiting.clear()\n"
         "            while True:",
-        20,
+        40,
     ),
     Mutant(
         "the lease believed after a pause",
         Campaign._believed,
         "return self._clock.monotonic_s() < reign.believed_until_s",
         "return True",
-        60,
+        120,
     ),
     Mutant(
         "a watch that skips a revision",
         EtcdView.follow,
         "revision + 1",
         "revision + 2",
-        60,
+        100,
     ),
     Mutant(
         "the generation not raised",
@@ -141,7 +141,7 @@ MUTANTS = [
         OrderedJournal._append_few,
         "if not self._store.has(draft.id)",
         "if True",
-        20,
+        40,
     ),
     Mutant(
         "requests removed that were not recorded",
@@ -155,7 +155,7 @@ MUTANTS = [
         Campaign._take_lead,
         "view.newest, head.generation, *(mark.generation for mark in view.marks.values()), 0",
         "view.newest, 0",
-        60,
+        40,
     ),
     Mutant(
         "a mirror that begins anew has a vote",
@@ -170,7 +170,7 @@ MUTANTS = [
         OrderedJournal._ask_for_more,
         "await self._etcd.transact((), [refill.question(self._root, self.name, self._store.head().sequence)])",
         "pass",
-        60,
+        120,
     ),
     # Mistakes that were there, until the simulation showed them.
     Mutant(
@@ -178,21 +178,21 @@ MUTANTS = [
         Loop._carry_out,
         "if self.journal.generation != command.generation:",
         "if False:",
-        60,
+        250,
     ),
     Mutant(
         "the generation announced only once",
         Campaign.round,
         "            await self._announce(reign)\n",
         "",
-        60,
+        120,
     ),
     Mutant(
         "a generation believed that is another's",
         vars(Campaign)["generation"].fget,
         "not reign.announced or ",
         "",
-        250,
+        120,
     ),
 ]
 

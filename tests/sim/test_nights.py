@@ -80,7 +80,7 @@ def test_a_fault_left_out_leaves_the_others_as_they_are() -> None:
 SCHEDULES = {
     "97-a-disk-replaced-after-trimming": "what etcd has no more is not asked for",
     "1-etcd-and-a-disk-lost-and-who-was-ahead-is-away": "a mirror that begins anew has a vote",
-    "1-etcd-and-a-disk-lost-and-who-was-behind-stays-away": "an etcd that was rebuilt counts generations anew",
+    "1-etcd-and-a-disk-lost-and-who-was-behind-stays-away": "the generation not raised",
 }
 """Nights of which the faults are written down, and the mistake that each of them shows."""
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from binome.sim.disk import BOUNDARIES
-from binome.sim.history import Agreed, Appended, Begun, Claimed, Event, Leads, Mirrored
 from binome.sim.loop import KilledError
+from binome.sim.moments import TAKES_THE_LEAD, at_a_moment
 from binome.sim.process import current_name
 
 if TYPE_CHECKING:
@@ -120,31 +120,9 @@ def _pause(world: World, fault: Fault) -> End:
     return lambda: node.set_paused(False)
 
 
-MOMENTS: tuple[Callable[[Event], bool], ...] = (
-    lambda event: isinstance(event, Agreed),  # its append was committed, and it has not heard of it
-    lambda event: isinstance(event, Appended),
-    lambda event: isinstance(event, Begun),
-    lambda event: isinstance(event, Claimed),
-    lambda event: isinstance(event, Mirrored),
-    lambda event: isinstance(event, Leads),  # it leads, by etcd's word, and has not heard of it
-    lambda event: isinstance(event, Agreed) and len(event.entries) > 1,  # as the first, where much happens at once
-)
-"""The moments in a lookout's life at which it hurts most: between two steps of an order that must be kept."""
-TAKES_THE_LEAD = 5
-
-
 def _at_a_moment(world: World, fault: Fault, strike: Callable[[Node], object]) -> None:
-    """Strikes the next lookout that comes to a moment."""
-    is_it = MOMENTS[int(fault.value)]
-
-    def meets(event: Event) -> None:
-        node = next((node for node in world.nodes if event[:1] == (node.name,)), None)
-        if is_it(event) and node is not None and not node.downs and not node.pauses:
-            world.history.watchers.remove(meets)
-            if world.loop.now_s < END_S - fault.for_s:
-                strike(node)
-
-    world.history.watchers.append(meets)
+    """Strikes the next lookout that comes to the fault's moment, early enough for it to be over in time."""
+    at_a_moment(world, int(fault.value), END_S - fault.for_s, strike)
 
 
 def _crash_at(world: World, fault: Fault) -> None:
@@ -199,7 +177,7 @@ def _etcd_rebuilt_at(world: World, fault: Fault) -> None:
 
     def strike_first(node: Node) -> None:
         strike(node)
-        _at_a_moment(world, msgspec.structs.replace(fault, value=TAKES_THE_LEAD), strike)
+        at_a_moment(world, TAKES_THE_LEAD, END_S, strike)
 
     _at_a_moment(world, fault, strike_first)
 
