@@ -31,6 +31,16 @@ class Mutant(NamedTuple):
     within: int
 
 
+RARE = Mutant(
+    "taking the lead on conditions of a later moment",
+    Campaign._take_lead,
+    "        lease = await self._etcd.grant(LEASE_S)\n",
+    "        lease = await self._etcd.grant(LEASE_S)\n"
+    '        compares[1] = Compare(f"{view.root}generation", "mod_revision", view.newest_revision)\n'
+    '        compares[2] = Compare(f"{view.root}head", "mod_revision", view.head_revision)\n',
+    0,
+)
+"""Too rare for nights that chance makes: a night that is written down shows it."""
 MUTANTS = [
     Mutant(
         "append without comparing the leader",

@@ -16,7 +16,7 @@ from binome.sim.__main__ import main
 from binome.sim.episode import Episode, minimal, play, shrink
 from binome.sim.faults import BEGIN_S, END_S, KINDS, Fault, schedule
 from binome.sim.world import Shape
-from tests.sim.mutants import MUTANTS, applied
+from tests.sim.mutants import MUTANTS, RARE, applied
 
 FOLDER = Path(__file__).parent / "schedules"
 SHRUNK = next(mutant for mutant in MUTANTS if mutant.what == "an old generation accepted")
@@ -78,6 +78,7 @@ def test_a_fault_left_out_leaves_the_others_as_they_are() -> None:
 
 
 SCHEDULES = {
+    "1010028-a-generation-of-before-a-pause": "taking the lead on conditions of a later moment",
     "97-a-disk-replaced-after-trimming": "what etcd has no more is not asked for",
     "1-etcd-and-a-disk-lost-and-who-was-ahead-is-away": "a mirror that begins anew has a vote",
     "1-etcd-and-a-disk-lost-and-who-was-behind-stays-away": "the generation not raised",
@@ -90,7 +91,7 @@ def test_a_night_that_is_written_down_passes_and_shows_its_mistake(name: str) ->
     seed = name.partition("-")[0]
     faults = msgspec.json.decode((FOLDER / f"{name}.json").read_bytes(), type=list[Fault])
     assert play(seed, faults).violations == ()
-    with applied(next(mutant for mutant in MUTANTS if mutant.what == SCHEDULES[name])):
+    with applied(next(mutant for mutant in (*MUTANTS, RARE) if mutant.what == SCHEDULES[name])):
         assert play(seed, faults, twice=False).violations != ()
 
 

@@ -187,13 +187,14 @@ class Campaign:
             return False
         founding = view.head is None or view.head.sequence < head.sequence
         generation = 1 + max(view.newest, head.generation, *(mark.generation for mark in view.marks.values()), 0)
-        asked_s = self._clock.monotonic_s()
-        lease = await self._etcd.grant(LEASE_S)
+        # Taken down before anything is waited for: they say of which moment the generation and the head are.
         compares = [
             Compare(f"{view.root}leader", "create_revision", 0),
             Compare(f"{view.root}generation", "mod_revision", view.newest_revision),
             Compare(f"{view.root}head", "mod_revision", view.head_revision),
         ]
+        asked_s = self._clock.monotonic_s()
+        lease = await self._etcd.grant(LEASE_S)
         actions: list[Put | Delete] = [
             Put(f"{view.root}leader", msgspec.json.encode(Leader(self._name, generation)), lease),
             Put(f"{view.root}generation", str(generation).encode()),
