@@ -67,8 +67,7 @@ class LoopbackEtcd:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for member in tuple(self._processes):
-            self.kill(member)
+        self._end_all()
 
     def start(self, member: int, state: str = "existing") -> None:
         """Starts a member; with nothing in its folder it founds a cluster (`new`) or joins one (`existing`)."""
@@ -120,6 +119,33 @@ class LoopbackEtcd:
         shutil.rmtree(self._data(member))
         self.ask(helper, "/v3/cluster/member/add", peerURLs=[self._peers[member]])
 
+    def found_anew(self) -> None:
+        """All members lose their disks, and found an etcd that has never held anything."""
+        self._end_all()
+        for member in range(MEMBERS):
+            shutil.rmtree(self._data(member))
+            self.start(member, "new")
+
+    def save(self, into: Path) -> None:
+        """Copies what all members hold, at one moment: they are killed for it, and started again."""
+        self._end_all()
+        into.mkdir()
+        for member in range(MEMBERS):
+            _copy(self._data(member), into)
+            self.start(member)
+
+    def put_back(self, saved: Path) -> None:
+        """All members go on with what they held when it was saved, as if nothing had happened since."""
+        self._end_all()
+        for member in range(MEMBERS):
+            shutil.rmtree(self._data(member))
+            _copy(saved / self._data(member).name, self._folder)
+            self.start(member)
+
+    def _end_all(self) -> None:
+        for member in tuple(self._processes):
+            self.kill(member)
+
     def ask(self, member: int, path: str, timeout_s: float = 5.0, **body: Any) -> dict[str, Any]:
         """A member's answer, by the plainest of clients. Raises OSError where there is none."""
         document = json.dumps(body).encode()
@@ -167,3 +193,8 @@ class LoopbackEtcd:
             if time.monotonic() > end_s or any(one.poll() is not None for one in self._processes.values()):
                 raise LabTimeoutError(f"not so within {_WITHIN_S:.0f} s, or a member ended: {what}; see {self._folder}")
             time.sleep(0.05)
+
+
+def _copy(data: Path, into: Path) -> None:
+    """A member's folder; its files are mostly room that was set aside, which is not copied."""
+    subprocess.run(["cp", "-a", "--sparse=always", str(data), str(into)], check=True)
