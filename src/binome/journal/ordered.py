@@ -112,6 +112,7 @@ class OrderedJournal:
         self._paid_until_s = 0.0  # what was appended lately uses up the time until then
         self._append_s = 0.0  # how long the last append took, and when it was done
         self._appended_s = 0.0
+        self._refusal = ""  # of the last append, by etcd
         self._changed = asyncio.Event()
         self._mark_now = asyncio.Event()
         self._problems: dict[str, str] = {}  # by the work that does not succeed just now
@@ -184,6 +185,8 @@ class OrderedJournal:
         found += self._tidy.problems()
         if self._append_s > SLOW_S and self._clock.monotonic_s() < self._appended_s + NEWS_FOR_S:
             found.append(f"etcd is slow: the last append took {self._append_s:.1f} s")
+        if self._refusal and self._campaign.reign is not None:
+            found.append(f"etcd refused the last append: {self._refusal}")
         return found
 
     async def run(self) -> None:
@@ -274,10 +277,12 @@ class OrderedJournal:
             committed = await self._etcd.transact(compares, actions)
             self._appended_s = self._clock.monotonic_s()
             self._append_s = self._appended_s - begun_s
+            self._refusal = ""
         except EtcdUnknownError as error:
             self._in_doubt = True
             raise AppendUnknownError(str(error)) from None
         except EtcdError as error:
+            self._refusal = str(error)
             raise StoreError(str(error)) from None
         if not committed.succeeded:
             await self._refused(reign, conditioned=bool(conditions))
