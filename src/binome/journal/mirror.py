@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from binome.core.entry import Entry, follows
+from binome.core.entry import Entry, Head, follows
 from binome.journal.agreed import ForkError, GapError
 from binome.ports import Store
 
@@ -16,8 +16,8 @@ def mirror(store: Store, entries: Sequence[Entry]) -> bool:
     """
     head = store.head()
     known = [entry for entry in entries if entry.sequence <= head.sequence][-1:]  # its hash is over all before it
-    if known and store.read(known[0].sequence - 1, 1)[0].hash != known[0].hash:
-        raise ForkError(f"entry {known[0].sequence} is another one in etcd than in our mirror")
+    if known:
+        compare(store, known[0].head)
     new = [entry for entry in entries if entry.sequence > head.sequence]
     if not new:
         return False
@@ -28,3 +28,14 @@ def mirror(store: Store, entries: Sequence[Entry]) -> bool:
         raise ForkError(f"entry {new[0].sequence} in etcd is {reason}")
     store.append(new)
     return True
+
+
+def compare(store: Store, head: Head) -> None:
+    """Raises ForkError where the store has another entry than `head` tells of, and so perhaps others before it.
+
+    Entries are compared as they come, but where etcd has trimmed them, its head is all that is left to tell by.
+    """
+    if 0 < head.sequence <= store.head().sequence:
+        (ours,) = store.read(head.sequence - 1, 1)
+        if ours.hash != head.hash:
+            raise ForkError(f"entry {head.sequence} is another one in etcd than in our mirror")

@@ -29,7 +29,7 @@ from contextlib import suppress
 
 import msgspec
 
-from binome.core.entry import Draft, Entry, UnknownFact, encode, seal
+from binome.core.entry import Draft, Entry, Head, UnknownFact, encode, seal
 from binome.journal import refill
 from binome.journal.agreed import (
     APPENDS_AT_ONCE,
@@ -49,7 +49,7 @@ from binome.journal.agreed import (
     in_pieces,
 )
 from binome.journal.campaign import Campaign, Reign
-from binome.journal.mirror import mirror
+from binome.journal.mirror import compare, mirror
 from binome.journal.patience import first_of
 from binome.journal.tidy import Tidy
 from binome.journal.view import EtcdView
@@ -94,7 +94,7 @@ class OrderedJournal:
         self._root = f"/binome/{estate}/"
         self.name = name
         self._etcd, self._store, self._clock = etcd, store, clock
-        self._view = EtcdView(self._root, etcd, self._came, self._news)
+        self._view = EtcdView(self._root, etcd, came=self._came, listed=self._ends, changed=self._news)
         self._campaign = Campaign(
             name,
             members,
@@ -342,6 +342,10 @@ class OrderedJournal:
         if self._store.head().generation > generation:
             self._mark_now.set()
         return self._store.head().sequence
+
+    def _ends(self, head: Head) -> None:
+        """Takes in where the journal in etcd ends. Raises ForkError where our mirror has another one."""
+        compare(self._store, head)
 
     def _news(self) -> None:
         """Takes in that what etcd holds, or our part in it, has changed."""

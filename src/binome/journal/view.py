@@ -17,17 +17,24 @@ from binome.ports import Change, CompactedError, Etcd, Range
 
 
 class EtcdView:
-    """The view of what lies below `root`. `came` takes in entries; `changed` is told whenever anything is new.
+    """The view of what lies below `root`.
 
-    `came` returns the number of the last entry in our mirror, also when it is called with none. It may raise ForkError
-    or StoreError: then the view has not moved on, and the change comes again.
+    `came` takes in entries, and returns the number of the last entry in our mirror, also when it is called with none;
+    `listed` is told etcd's head before a list is taken in, `changed` whenever anything is new. The first two may raise
+    ForkError, `came` StoreError: then the view has not moved on, and the change comes again.
     """
 
     def __init__(
-        self, root: str, etcd: Etcd, came: Callable[[Sequence[Entry]], int], changed: Callable[[], None]
+        self,
+        root: str,
+        etcd: Etcd,
+        *,
+        came: Callable[[Sequence[Entry]], int],
+        listed: Callable[[Head], None],
+        changed: Callable[[], None],
     ) -> None:
         self.root = root
-        self._etcd, self._came, self._changed = etcd, came, changed
+        self._etcd, self._came, self._compare, self._changed = etcd, came, listed, changed
         self.head: Head | None = None  # None while etcd has none, or nothing was listed
         self.head_revision = 0
         self.leader: Leader | None = None
@@ -76,7 +83,11 @@ class EtcdView:
         self.newest, self.newest_revision = 0, 0
         self.leader = None
         self.called = 0  # an etcd that was rebuilt counts anew: a roll call of the other one answers none of this
-        self._take_in(Change(one.key, one.value, one.mod_revision) for page in pages for one in page.keys)
+        found = [Change(one.key, one.value, one.mod_revision) for page in pages for one in page.keys]
+        self._take_in(change for change in found if change.key == f"{self.root}head")
+        if self.head is not None:
+            self._compare(self.head)
+        self._take_in(found)
         last = self._came(())
         if self.head is not None and last < self.head.sequence:
             raise GapError(f"entries {last + 1} to {self.head.sequence} are not in etcd any more")
