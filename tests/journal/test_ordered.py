@@ -17,12 +17,13 @@ from binome.core.entry import Draft
 from binome.core.maintenance import MaintenanceAsked
 from binome.journal import heads, ordered, tidy
 from binome.journal.exchange import HeadExchange
+from binome.journal.ordered import OrderedJournal
 from binome.journal.sqlite import SqliteStore
 from binome.lab.loopback import LoopbackEtcd
-from binome.ports import Put, StoreError
+from binome.ports import Compare, Delete, NotLeaderError, Put, StoreError
 from binome.runtime.clock import SystemClock
 from tests.journal.etcd_suite import until
-from tests.journal.journal_case import Case, all_have, append, leader, victims
+from tests.journal.journal_case import Case, all_have, append, draft, ids, leader, victims
 from tests.journal.journal_harness import Lookouts, lookouts
 from tests.journal.journal_suite import CASES
 
@@ -61,6 +62,43 @@ def test_who_stands_beside_a_primary_leads_only_where_nobody_else_can(members: L
         servers.start(led)
         await servers.stop(apart)
         assert await leader(servers) in servers.beside_primary
+
+    night(test, members, tmp_path)
+
+
+def test_a_few_appends_pass_at_once_and_many_are_spread(members: LoopbackEtcd, tmp_path: Path) -> None:
+    async def test(servers: Lookouts) -> None:
+        clock, begun = SystemClock(), []
+        for number in range(25):
+            await append(servers, f"n{number}")
+            begun.append(clock.monotonic_s())
+        assert max(later - earlier for earlier, later in zip(begun, begun[20:], strict=False)) >= 1, (
+            "20 within a second"
+        )
+
+    night(test, members, tmp_path)
+
+
+def test_facts_and_other_keys_are_committed_together_or_not_at_all(members: LoopbackEtcd, tmp_path: Path) -> None:
+    async def test(servers: Lookouts) -> None:
+        name, client = await leader(servers), servers.etcd.client()
+        journal = servers.journals[name]
+        assert isinstance(journal, OrderedJournal)
+        key = f"/service/{servers.estate}/leader"
+        revision = (await client.transact((), [Put(key, b"burned")])).revision
+        holds, fails = Compare(key, "mod_revision", revision), Compare(key, "mod_revision", revision - 1)
+        assert not await journal.commit([draft("refused")], [fails], [Delete(key)])
+        assert journal.generation is not None, "a condition of somebody else's is no reason not to lead"
+        assert (await client.range(key)).keys[0].value == b"burned"
+        assert await journal.commit([draft("intended")], [holds], [Delete(key)])
+        assert await journal.commit([draft("intended")], [holds], [Delete(key)]), "done before is done"
+        assert not (await client.range(key)).keys
+        await append(servers, "after")
+        assert await ids(servers, name) == ["intended", "after"]
+        await client.transact((), [Delete(f"{servers.root}leader")])
+        with pytest.raises(NotLeaderError):
+            await journal.commit([draft("of the old one")], [], [Put(key, b"x")])
+        assert not (await client.range(key)).keys
 
     night(test, members, tmp_path)
 
