@@ -47,11 +47,12 @@ class Stage:
         self.comparison = Comparison(tally)
         self.vantages = tally.vantages
         self.judges = {one: Judges(self.targets, BEGIN_MS) for one in self.vantages}
-        self.heard_ms = {one: BEGIN_MS for one in self.vantages}
+        self.heard_ms = dict.fromkeys(self.vantages, BEGIN_MS)
         self.state = State()
         self.lines: list[str] = []
         self.now_ms = BEGIN_MS
         self.leader = ""
+        self.preferred = ""
         self.dead: set[str] = set()  # servers
         self.stopped: set[str] = set()  # targets
         self.flapping: set[str] = set()  # servers and targets
@@ -84,6 +85,8 @@ class Stage:
                 self.flapping.update(one for subject in subjects for one in self._servers(subject))
             case "calm":
                 self.flapping.clear()
+            case "prefer":
+                (self.preferred,) = subjects
             case "cut":
                 self.cuts.add(frozenset(subjects))
             case "mend":
@@ -154,9 +157,8 @@ class Stage:
     def _lead(self) -> None:
         living = [one for one in self.vantages if one not in self.dead]
         heard = {one: sum(self._hears(one, other) for other in self.vantages) for one in living}
-        leader = max(
-            living, key=lambda one: (heard[one] > len(self.vantages) // 2, one == self.leader, heard[one], one)
-        )
+        able = [one for one in living if heard[one] > len(self.vantages) // 2] or living
+        leader = max(able, key=lambda one: (one == self.preferred, one == self.leader, heard[one], one))
         if leader != self.leader:
             self.leader = leader
             self.say("", f"{leader} leads")
@@ -193,7 +195,8 @@ class Stage:
         for entry in seal(drafts, self.state.head, 1):
             assert entry.id not in self._told, f"{entry.id} is recorded twice"
             self._told.add(entry.id)
-            self._tell(self.state.apply(entry))
+            names = {scope.id: scope.cause.name for scope in self.state.scope.open.values()}
+            self._tell(self.state.apply(entry), names)
 
     def _speak_alone(self) -> None:
         """What a living lookout says that hears too few others for anybody to lead it."""
@@ -204,16 +207,15 @@ class Stage:
                 continue
             judged = self.judges[vantage].judged()
             known = provisional(self.estate, self.state.scope, vantage, judged, heard=heard, now_ms=self.now_ms)
-            said = tuple(f"{one.scope}: {sentence(one.cause, clock)}" for one in known)
-            names = tuple(one.scope for one in known)
-            if names != self._said_alone.get(vantage, ()):
-                for line in said or ("it sees nothing wrong any more",):
-                    self.say(f"({vantage})", line)
-            self._said_alone[vantage] = names
+            before = self._said_alone.get(vantage, ())
+            for one in known:
+                if one.scope not in before:
+                    self.say(f"({vantage})", f"{one.scope}: {sentence(one.cause, clock)}")
+            self._said_alone[vantage] = tuple(one.scope for one in known)
 
     # -- what is printed
 
-    def _tell(self, fact: Fact) -> None:
+    def _tell(self, fact: Fact, names: dict[str, str]) -> None:
         match fact:
             case VerdictsAgreed():
                 self._tell_verdicts(fact)
@@ -222,8 +224,7 @@ class Stage:
             case ScopeOpened():
                 self.say("OPENED", f"{fact.scope}: {sentence(fact.cause, clock)}")
             case ScopeChanged():
-                scope = self.state.scope.open[fact.scope]
-                before = f" (was {scope.earlier[-1]})" if scope.earlier else ""
+                before = f", no longer {names[fact.scope]}" if names[fact.scope] != fact.cause.name else ""
                 self.say("CHANGED", f"{fact.scope}{before}: {sentence(fact.cause, clock)}")
             case ScopeEnded():
                 self.say("ENDED", f"{fact.scope}: {fact.why.value}{f', {fact.into}' if fact.into else ''}")

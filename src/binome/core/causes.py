@@ -27,7 +27,7 @@ causes that are *unsteady* instead of lost.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Container, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -102,6 +102,7 @@ class _Search:
         self.up_on: dict[str, int] = {}
         self.bad_on = Counter(graph.targets[one].server for one in bad)
         self._places_of: dict[str, tuple[list[str], list[str]]] = {}
+        self._server_keys: dict[str, list[Key]] = {}
         up_in: Counter[str] = Counter()
         bad_in: Counter[str] = Counter()
         for server in self._beside_the_bad():
@@ -219,7 +220,7 @@ class _Search:
         held: dict[Key, list[str]] = {key: [] for key in current}
         holders: dict[str, int] = {}
         for target in demanding:
-            keys = [key for key in self._keys(target) if key in current]
+            keys = self._keys(target, current)
             holders[target] = len(keys)
             for key in keys:
                 held[key].append(target)
@@ -257,12 +258,17 @@ class _Search:
     def _width(self, key: Key) -> tuple[int, int, str]:
         return width(self.graph, key), RANK[key[0]], key[1]
 
-    def _keys(self, target: str) -> list[Key]:
-        """Every key that explains a target, possible or not."""
+    def _keys(self, target: str, among: Container[Key]) -> list[Key]:
+        """Those of some causes that explain a target."""
         one = self.graph.targets[target]
-        keys = [self._place_key(place) for place in self.graph.places[one.server]]
-        keys += [(Kind.SERVER, one.server), (Kind.TARGET, target)]
-        return [*keys, (Kind.SERVICE, one.service), (Kind.MEMBER, worked(target))] if one.service else keys
+        keys = self._server_keys.get(one.server)
+        if keys is None:
+            keys = [(Kind.SERVER, one.server), *map(self._place_key, self.graph.places[one.server])]
+            self._server_keys[one.server] = keys
+        found = [key for key in keys if key in among]
+        if one.service:
+            found += [key for key in ((Kind.SERVICE, one.service), (Kind.MEMBER, worked(target))) if key in among]
+        return [*found, (Kind.TARGET, target)] if (Kind.TARGET, target) in among else found
 
     # -- what belongs to which
 
@@ -270,8 +276,8 @@ class _Search:
         by_key = {one.key: one for one in causes}
         owner: dict[str, Found | None] = {}
         for target in self.bad:
-            own = [by_key[key] for key in self._keys(target) if key in by_key]
-            owner[target] = max(own, key=lambda one: self._width(one.key), default=None)
+            own = self._keys(target, by_key)
+            owner[target] = by_key[own[0] if len(own) == 1 else max(own, key=self._width)] if own else None
 
         def of_service(name: str) -> Found | None:
             votes = Counter(found.key for found in map(of_target, failed[name]) if found is not None)
@@ -319,7 +325,7 @@ def width(graph: Graph, key: Key) -> int:
         case Kind.MEMBER:
             return len(graph.member.get(subject, ()))
         case Kind.SERVICE:
-            return sum(len(graph.member[one]) for one in graph.work.get(subject, ()))
+            return graph.served.get(subject, 0)
         case Kind.SERVER:
             return len(graph.on.get(subject, ()))
         case Kind.NETWORK | Kind.VANTAGE:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 from binome.core.causes import Kind
 from binome.core.scope import Cause, Confidence, Manner, Scope
+from binome.core.sightlines import BETWEEN
 
 Clock = Callable[[int], str]
 
@@ -43,22 +44,25 @@ def scope_sentence(scope: Scope, clock: Clock) -> str:
 
 
 def _fallen(cause: Cause, clock: Clock) -> str:
+    since, seen = clock(cause.since_ms), f"{_seen(cause)}{_lookouts(cause)}"
+    if cause.kind is Kind.TARGET and "@" not in cause.subject and cause.manner is Manner.LOST:
+        return f"{_title(cause)} does not answer since {since}, though something on it is up{seen}"
+    if cause.of <= 1:
+        return f"{_title(cause)} is {_what(cause)} since {since}{seen}"
     noun = "members" if cause.kind is Kind.SERVICE else "targets"
     how = "flapping" if cause.manner is Manner.UNSTEADY else "down" if cause.kind in _WORK else "silent"
-    count = "" if cause.of <= 1 else f"{cause.silent} of {cause.of} {noun} "
-    since = clock(cause.since_ms)
-    return f"{_title(cause)} is {_what(cause)}: {count}{how} since {since}{_seen(cause)}{_lookouts(cause)}"
+    return f"{_title(cause)} is {_what(cause)}: {cause.silent} of {cause.of} {noun} {how} since {since}{seen}"
 
 
 def _between(cause: Cause, clock: Clock) -> str:
     since = clock(cause.since_ms)
     match cause.kind, cause.manner:
         case Kind.NETWORK, _:
-            one, _, other = cause.subject.partition("–")
+            one, _, other = cause.subject.partition(BETWEEN)
             seers = " and ".join(f"{site} sees {other if site == one else one}" for site in cause.seen_from)
             return (
                 f"The network between {one} and {other} is cut: {seers} silent since {since} "
-                f"({cause.silent} of {cause.of} targets), and all of it is up as seen from elsewhere"
+                f"({cause.silent} of {cause.of} targets), which is up as seen from elsewhere"
             )
         case _, Manner.SILENT:
             return f"Lookout {cause.subject} is silent since {since}, though its server is up{_seen(cause)}"
@@ -95,8 +99,6 @@ def _title(cause: Cause) -> str:
 def _what(cause: Cause) -> str:
     if cause.manner is Manner.UNSTEADY:
         return "unsteady"
-    if cause.kind is Kind.TARGET and "@" not in cause.subject:
-        return "not answering, though something on it is up"
     return "down" if cause.kind in (*_WORK, Kind.SERVER) else "lost"
 
 
@@ -108,6 +110,8 @@ def _lookouts(cause: Cause) -> str:
     match cause.lookouts:
         case ():
             return ""
+        case (_,) if cause.kind is Kind.SERVER:
+            return "; its lookout is silent too"
         case (_,):
             return f"; {cause.subject}'s own lookout is silent too"
         case more:

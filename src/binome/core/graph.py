@@ -25,10 +25,12 @@ class Graph:
         self.on: dict[str, list[str]] = {}  # server → its targets
         self.work: dict[str, list[str]] = {}  # service → the targets that are its members' work
         self.member: dict[str, list[str]] = {}  # a member's work → itself and its helpers
+        self.served: dict[str, int] = {}  # service → how many targets its members have, helpers included
         for name, target in self.targets.items():
             self.on.setdefault(target.server, []).append(name)
             if target.service:
                 work = worked(name)
+                self.served[target.service] = self.served.get(target.service, 0) + 1
                 self.member.setdefault(work, []).append(name)
                 if work == name:
                     self.work.setdefault(target.service, []).append(name)

@@ -16,7 +16,8 @@ falls again meanwhile: a site that comes back piece by piece is one scope until 
 last return the rest is explained afresh.
 
 A new scope is opened once its oldest fallen target fell a period and a quarter ago: by then everything that fell with
-it has been looked at. A whole place that explains everything that fell in this time needs no such wait.
+it has been looked at. A whole place that explains everything that fell in this time needs no such wait. What is
+unsteady waits ten periods: it is told from what is lost only slowly, and of some targets sooner than of others.
 
 Ids follow from kind, subject and how many scopes opened like that before: whoever knows the same journal gives the
 same one. A scope hides that alerts are *created* for its targets (`hides`), never that they are resolved, and never
@@ -172,6 +173,7 @@ class ScopeSlice:
                 scope = self.open[fact.scope]
                 if fact.cause.name != scope.cause.name:
                     scope.earlier = (*(one for one in scope.earlier if one != fact.cause.name), scope.cause.name)
+                    self._forget_returned(scope)
                 scope.cause = fact.cause
                 scope.changes += 1
                 self._move(fact.targets, fact.scope)
@@ -205,6 +207,11 @@ class ScopeSlice:
                 before.remaining.pop(target, None)
             self.of_target[target] = to
             self.open[to].targets[target] = self.open[to].remaining[target] = None
+
+    def _forget_returned(self, scope: Scope) -> None:
+        """What has come back was no part of what the scope turns out to be."""
+        for target in [one for one in scope.targets if one not in scope.remaining]:
+            del scope.targets[target], self.of_target[target]
 
     def _ended(self, scope: Scope, into: Scope | None) -> None:
         for target in scope.targets:

@@ -78,9 +78,6 @@ class _Matching:
 
     def __init__(self, graph: Graph, looking: LookingSlice, scopes: ScopeSlice, now_ms: int) -> None:
         self.graph, self.looking, self.scopes, self.now_ms = graph, looking, scopes, now_ms
-        lookout = graph.estate.lookout
-        every_ms = lookout.every_ms if lookout is not None else 0
-        self.settle_ms = every_ms + every_ms // 4
         self.returning = {one.id: one for one in scopes.open.values() if self._is_returning(one)}
         self.taken: dict[str, _New] = {}
         self.news = self._found() + self._sighted()
@@ -124,7 +121,11 @@ class _Matching:
                 if known is not one:
                     known.own += one.own
         news = [
-            _New(cause_of(self.graph, self.looking, one, manner), one.own + one.effects, self._ready_ms(one))
+            _New(
+                cause_of(self.graph, self.looking, one, manner),
+                one.own + one.effects,
+                ready_ms(self.graph, fallen, one, manner, self.now_ms),
+            )
             for one, manner in by_key.values()
         ]
         return sorted(news, key=lambda new: -len(new.targets))
@@ -132,20 +133,8 @@ class _Matching:
     def _sighted(self) -> list[_New]:
         return [
             _New(_between(self.graph, self.looking, one), [], one.ready_ms)
-            for one in sighted(self.graph, self.looking, self.settle_ms)
+            for one in sighted(self.graph, self.looking, settle_ms(self.graph))
         ]
-
-    def _ready_ms(self, one: Found) -> int:
-        fallen = self.looking.fallen
-        first_ms = min(fallen[target] for target in one.own) if one.own else self.now_ms
-        if first_ms > self.now_ms:
-            return self.now_ms  # the clock went back
-        if RANK[one.kind] >= RANK[Kind.SITE] and len(one.own) == width(self.graph, one.key):
-            explained = {*one.own, *one.effects}
-            young_ms = self.now_ms - self.settle_ms
-            if not any(at_ms > young_ms and name not in explained for name, at_ms in fallen.items()):
-                return self.now_ms
-        return first_ms + self.settle_ms
 
     # -- which scope is which
 
@@ -213,6 +202,27 @@ class _Matching:
         if not moved and not _tells_more(scope.cause, cause):
             return None
         return f"{new.scope}/changed/{scope.changes + 1}", ScopeChanged(new.scope, cause, moved)
+
+
+def settle_ms(graph: Graph) -> int:
+    """A period and a quarter: after so long everything that fell with a target has been looked at too."""
+    lookout = graph.estate.lookout
+    return lookout.every_ms * 5 // 4 if lookout is not None else 0
+
+
+def ready_ms(graph: Graph, fallen: Mapping[str, int], one: Found, manner: Manner, now_ms: int) -> int:
+    """When a cause that was found may open a scope; `fallen` says when each target fell."""
+    first_ms = min((fallen[target] for target in one.own), default=now_ms)
+    if first_ms > now_ms:
+        return now_ms  # the clock went back
+    settle = settle_ms(graph)
+    if manner is Manner.UNSTEADY:
+        return first_ms + settle * 8
+    if RANK[one.kind] >= RANK[Kind.SITE] and len(one.own) == width(graph, one.key):
+        explained = {*one.own, *one.effects}
+        if not any(at_ms > now_ms - settle and name not in explained for name, at_ms in fallen.items()):
+            return now_ms
+    return first_ms + settle
 
 
 def _together(before: Cause, now: Cause) -> Cause:
@@ -302,23 +312,34 @@ def provisional(
     that a leader would give now.
     """
     graph = graphs.of(estate)
-    looking = LookingSlice()
-    agreed = {target: Agreed(one.verdict, one.since_ms, (vantage,)) for target, one in judged.items()}
-    looking.apply(VerdictsAgreed(agreed, confirmed=False), now_ms)
+    looking = _alone(graph, vantage, judged, now_ms)
     site = graph.site.get(vantage, vantage)
     outside = [name for name, one in graph.targets.items() if graph.site[one.server] != site]
     down = [name for name in outside if looking.verdict(name) is Verdict.DOWN]
     causes = []
     reached = any(looking.verdict(name) is Verdict.UP for name in outside)
     if len(down) * 2 > len(outside) and not reached and all(graph.site.get(one) == site for one in heard):
-        since_ms = min(agreed[name].since_ms for name in down)
+        since_ms = min(judged[name].since_ms for name in down)
         cut = Cause(Kind.VANTAGE, vantage, Manner.CUT, since_ms, len(down), len(outside), (), Confidence.PROVISIONAL)
         causes.append((cut, list[str]()))
         for name in outside:
             looking.fallen.pop(name, None)
     for manner, word in ((Manner.LOST, Verdict.DOWN), (Manner.UNSTEADY, Verdict.FLAPPING)):
         for one in found(graph, looking.verdict, looking.fallen, word):
-            cause = cause_of(graph, looking, one, manner, Confidence.PROVISIONAL)
-            causes.append((cause, one.own + one.effects))
+            if ready_ms(graph, looking.fallen, one, manner, now_ms) <= now_ms:
+                cause = cause_of(graph, looking, one, manner, Confidence.PROVISIONAL)
+                causes.append((cause, one.own + one.effects))
     ids = {one.cause.name: one.id for one in scopes.open.values()}
     return [Known(ids.get(cause.name) or scopes.next_id(cause.name), cause, targets) for cause, targets in causes]
+
+
+def _alone(graph: Graph, vantage: str, judged: Mapping[str, Judged], now_ms: int) -> LookingSlice:
+    """One lookout's own view, as if it were agreed. A verdict falls so many looks after the first that went wrong."""
+    looking = LookingSlice()
+    agreed = {target: Agreed(one.verdict, one.since_ms, (vantage,)) for target, one in judged.items()}
+    looking.apply(VerdictsAgreed(agreed, confirmed=False), now_ms)
+    for name in looking.fallen:
+        target = graph.targets.get(name)
+        takes_ms = target.fall * target.every_ms if target is not None else 0
+        looking.fallen[name] = min(now_ms, agreed[name].since_ms + takes_ms)
+    return looking
