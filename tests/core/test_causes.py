@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
 from pathlib import Path
 
@@ -107,3 +108,7 @@ def test_what_is_down_on_littoral(down: tuple[str, ...], unsure: tuple[str, ...]
 
 def test_the_documented_order_is_the_order() -> None:
     assert [kind.value for kind in RANK][: len(ORDER)] == list(ORDER)
+    docs = (Path(__file__).parents[2] / "docs" / "looking.md").read_text()
+    rows = re.findall(r"^\| ([a-z, ]+) \| .* \| .* \|$", docs.partition("## Causes")[2], flags=re.MULTILINE)
+    documented = [kind for row in rows for kind in row.split(", ") if kind != "cause"]
+    assert sorted(documented) == sorted(kind.value for kind in RANK)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from binome.core import verdict as module
 from binome.core.target import Answer, Observation
 from binome.core.verdict import CALM, CHANGES_AMONG, CHANGES_TO_FLAP, Judge, Judged, Pace, Verdict
 
@@ -122,3 +125,11 @@ def test_never_down_without_so_many_looks_that_went_wrong(answers: str) -> None:
         change = judge.observe(look, 0)
         if change is not None and change.verdict is Verdict.DOWN:
             assert answers[: number + 1].replace("?", "").endswith("ddd")
+
+
+def test_the_table_in_the_docs_is_the_one_of_the_module() -> None:
+    docs = (Path(__file__).parents[2] / "docs" / "looking.md").read_text()
+    rows = re.findall(r"^    (\S.*?) {2,}(\S.*?) {2,}(\S+)$", module.__doc__ or "", flags=re.MULTILINE)
+    assert len(rows) == 8
+    for row in rows:
+        assert f"| {' | '.join(row)} |" in docs
