@@ -56,6 +56,7 @@ def heard(tally: Tally, *words: Verdict | None) -> Tally:
         ("aabc", (DOWN, DOWN, UP, UP), UP),  # two in one site are one
         ("aabc", (DOWN, DOWN, UP, None), UNSURE),
         ("aabc", (DOWN, UP, DOWN, None), UNSURE),  # a group that is at odds with itself has no vote
+        ("aabc", (DOWN, UP, UP, None), UNSURE),
         ("aabc", (DOWN, UP, DOWN, DOWN), DOWN),
         ("aabc", (DOWN, None, DOWN, None), DOWN),
         ("a", (DOWN,), DOWN),

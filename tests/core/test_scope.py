@@ -202,10 +202,42 @@ def test_it_comes_back_piece_by_piece_as_one() -> None:
     assert night.open == {}
 
 
+def test_what_came_back_and_is_unknown_then_is_not_waited_for() -> None:
+    night = Night()
+    night.agree(DOWN, on("strasbourg"))
+    night.decides()
+    night.agree(UP, on("sbg-edge"))
+    night.agree(UNSURE, on("sbg-edge"))
+    night.agree(UP, on("sbg-web", "sbg-db"))
+    assert night.decides() == [ScopeEnded("site/strasbourg/1", Ended.UP_AGAIN)]
+
+
+def test_what_comes_back_keeps_its_targets_though_another_cause_holds_them_too() -> None:
+    night = Night()
+    night.agree(DOWN, on("strasbourg"))
+    night.decides()
+    night.agree(UP, on("sbg-edge"))
+    night.agree(DOWN, ["coordination@gra-db", "coordination@par-watch"])
+    night.decides(SETTLED_MS)
+    assert list(night.open) == ["site/strasbourg/1", "service/coordination/1"]
+    assert night.state.scope.of_target["coordination@sbg-db"] == "site/strasbourg/1"
+
+
+def test_what_falls_behind_something_that_comes_back_is_explained() -> None:
+    night = Night()
+    night.agree(DOWN, ["database@gra-db", "database@sbg-db", "database@gra-db/patroni"])
+    night.decides(SETTLED_MS)
+    night.agree(UP, ["database@gra-db/patroni"])
+    night.agree(DOWN, ["web@gra-web"])
+    night.decides(SETTLED_MS)
+    assert "web@gra-web" in night.state.scope.of_target
+
+
 def test_a_clock_that_goes_back_opens_the_scope_all_the_same() -> None:
     night = Night()
     night.now_ms = 10**9
     night.agree(DOWN, on("sbg-web"))
+    assert night.decides() == []
     night.decides(-(10**8))
     assert night.open == {"server/sbg-web/1": "server/sbg-web"}
 
@@ -281,6 +313,23 @@ def test_one_target_that_it_reaches_makes_it_something_else() -> None:
     night.agree(UP, ["gra-web"], {"par-watch": DOWN})
     night.decides(10**6)
     assert list(night.open) == ["network/gravelines~paris/1"]
+
+
+def test_where_one_other_site_is_left_it_is_the_network() -> None:
+    night = Night()
+    night.agree(DOWN, on("strasbourg", "amsterdam"))
+    night.agree(UNSURE, on("gravelines"), {"gra-edge": UP, "par-watch": DOWN})
+    night.decides(SETTLED_MS)
+    assert "network/gravelines~paris/1" in night.open
+    assert not any(name.startswith("vantage") for name in night.open)
+
+
+def test_a_lookout_behind_a_cut_network_is_not_told_beside_it() -> None:
+    night = Night()
+    night.agree(UP, on("gravelines"), {"sbg-edge": DOWN})
+    night.happens(LookoutsHeard({"gra-edge": 0}))
+    night.decides(20_000)
+    assert list(night.open) == ["network/gravelines~strasbourg/1"]
 
 
 def test_a_silent_lookout_on_a_server_that_is_up() -> None:
