@@ -101,8 +101,8 @@ class _Search:
         self.graph, self.verdict, self.bad, self.settled = graph, verdict, bad, settled
         self.up_on: dict[str, int] = {}
         self.bad_on = Counter(graph.targets[one].server for one in bad)
-        self._places_of: dict[str, tuple[list[str], list[str]]] = {}
-        self._server_keys: dict[str, list[Key]] = {}
+        self._places_of: dict[tuple[str, ...], tuple[list[str], list[str]]] = {}
+        self._place_keys: dict[tuple[str, ...], list[Key]] = {}
         up_in: Counter[str] = Counter()
         bad_in: Counter[str] = Counter()
         for server in self._beside_the_bad():
@@ -174,11 +174,12 @@ class _Search:
 
     def _places(self, server: str) -> tuple[list[str], list[str]]:
         """The places around a server that may be lost, and of these the widest."""
-        known = self._places_of.get(server)
+        places = self.graph.places[server]
+        known = self._places_of.get(places)
         if known is None:
-            lost = [place for place in self.graph.places[server] if place in self.lost]
+            lost = [place for place in places if place in self.lost]
             widest = [one for one in lost if self.lost.isdisjoint(self.graph.domains.around(one))]
-            known = self._places_of[server] = lost, widest
+            known = self._places_of[places] = lost, widest
         return known
 
     def _widest(self, target: str) -> list[Key]:
@@ -261,11 +262,11 @@ class _Search:
     def _keys(self, target: str, among: Container[Key]) -> list[Key]:
         """Those of some causes that explain a target."""
         one = self.graph.targets[target]
-        keys = self._server_keys.get(one.server)
+        places = self.graph.places[one.server]
+        keys = self._place_keys.get(places)
         if keys is None:
-            keys = [(Kind.SERVER, one.server), *map(self._place_key, self.graph.places[one.server])]
-            self._server_keys[one.server] = keys
-        found = [key for key in keys if key in among]
+            keys = self._place_keys[places] = [self._place_key(place) for place in places]
+        found = [key for key in (*keys, (Kind.SERVER, one.server)) if key in among]
         if one.service:
             found += [key for key in ((Kind.SERVICE, one.service), (Kind.MEMBER, worked(target))) if key in among]
         return [*found, (Kind.TARGET, target)] if (Kind.TARGET, target) in among else found
