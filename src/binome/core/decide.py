@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from binome.core import maintenance
+from binome.core import maintenance, scoping
 from binome.core.decision import Decision, View
 from binome.core.entry import Draft
 from binome.core.plan import PlanCancelled, PlanMade
@@ -22,8 +22,8 @@ from binome.estate import Estate
 
 Decider = Callable[[Estate, View, int], Decision]
 
-DECIDERS: tuple[Decider, ...] = (maintenance.decide,)
-"""In the order of their priority: takeover > maintenance > repair > drill > backup."""
+DECIDERS: tuple[Decider, ...] = (scoping.decide, maintenance.decide)
+"""What has happened first, since it makes no plans; then takeover > maintenance > repair > drill > backup."""
 
 
 def decide(

@@ -9,7 +9,9 @@ from binome.core.entry import Draft
 from binome.core.plan import Command, Plan
 
 if TYPE_CHECKING:
+    from binome.core.looking import LookingSlice
     from binome.core.maintenance import MaintenanceSlice
+    from binome.core.scope import ScopeSlice
 
 
 class Decision(NamedTuple):
@@ -33,6 +35,14 @@ class View(Protocol):
     @property
     def maintenance(self) -> MaintenanceSlice:
         """What maintenance knows."""
+
+    @property
+    def looking(self) -> LookingSlice:
+        """What is agreed of every target."""
+
+    @property
+    def scope(self) -> ScopeSlice:
+        """The causes that are known."""
 
     def plan_of(self, subject: str) -> Plan | None:
         """The plan that holds a subject."""

@@ -12,16 +12,18 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 
-from binome.core import leadership, maintenance, plan
+from binome.core import leadership, looking, maintenance, plan, scope
 from binome.core.entry import EMPTY, Entry, Fact, Vocabulary
 from binome.core.leadership import LeadershipTaken
+from binome.core.looking import LookingSlice, LookoutsHeard, VerdictsAgreed
 from binome.core.maintenance import GRANTED, MaintenanceSlice
 from binome.core.plan import Plan, PlanCancelled, PlanClosed, PlanMade, StepEnded, StepHastened
+from binome.core.scope import ScopeChanged, ScopeEnded, ScopeOpened, ScopeSlice
 
 ANSWERS_KEPT = 1000
 NOT_CLOSABLE = "no plan of that name needs a person"
 
-VOCABULARY = Vocabulary(*leadership.FACTS, *plan.FACTS, *maintenance.FACTS)
+VOCABULARY = Vocabulary(*leadership.FACTS, *plan.FACTS, *maintenance.FACTS, *looking.FACTS, *scope.FACTS)
 
 
 class State:
@@ -36,6 +38,8 @@ class State:
         self.leader = ""
         self.answers: dict[str, str] = {}  # the newest requests → "granted", or why not
         self.maintenance = MaintenanceSlice()
+        self.looking = LookingSlice()
+        self.scope = ScopeSlice()
 
     def apply(self, entry: Entry) -> Fact:
         """Takes in the next entry; what it said."""
@@ -48,6 +52,10 @@ class State:
                 self._moved(fact, entry.at_ms)
             case LeadershipTaken():
                 self.leader = fact.leader
+            case VerdictsAgreed() | LookoutsHeard():
+                self._looked(fact, entry.at_ms)
+            case ScopeOpened() | ScopeChanged() | ScopeEnded():
+                self.scope.apply(fact, entry.at_ms)
             case _:
                 self._answered(self.maintenance.apply(fact, self.plan_of))
         return fact
@@ -78,6 +86,12 @@ class State:
         self.maintenance.made(made)
         self.holding[made.subject] = made.id
         self._enlist(made)
+
+    def _looked(self, fact: VerdictsAgreed | LookoutsHeard, at_ms: int) -> None:
+        self.looking.apply(fact, at_ms)
+        if isinstance(fact, VerdictsAgreed):
+            for target, agreed in fact.verdicts.items():
+                self.scope.seen(target, agreed.verdict, at_ms)
 
     def _answered(self, answers: Iterable[tuple[str, str]]) -> None:
         for request, words in answers:
