@@ -11,6 +11,8 @@ has an old zone, is seen behind the others. Without an address this server's own
 
 from __future__ import annotations
 
+import asyncio
+
 import dns.asyncquery
 import dns.asyncresolver
 import dns.exception
@@ -45,9 +47,7 @@ class DnsProbe:
         name = dns.name.from_text(str(target.options["name"]))
         question = dns.message.make_query(name, kind, use_edns=0, payload=1232)
         try:
-            answer, _ = await dns.asyncquery.udp_with_fallback(
-                question, address, port=target.port, ignore_unexpected=True
-            )
+            answer = await _asked(question, address, target.port)
         except dns.exception.Timeout:
             raise TimeoutError from None
         except (dns.exception.DNSException, ValueError) as error:
@@ -64,6 +64,44 @@ class DnsProbe:
         if expected and found != expected:
             raise WrongError(f"{words}, where {', '.join(sorted(expected))} is expected")
         return up(words, {"ttl_s": ttl_s, "answer": words[:200]})
+
+
+async def _asked(question: dns.message.Message, address: str, port: int) -> dns.message.Message:
+    """The answer to a question: by UDP, on a connected socket, so that a refusal is heard and strangers are not."""
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.create_datagram_endpoint(
+        lambda: _Datagrams(question, loop.create_future()), remote_addr=(address, port)
+    )
+    try:
+        transport.sendto(question.to_wire())
+        answer = await protocol.answer
+    finally:
+        transport.abort()
+    if answer.flags & dns.flags.TC:
+        return await dns.asyncquery.tcp(question, address, port=port)
+    return answer
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    """Waits for the datagram that answers the question; others, which may be of an older one, are passed over."""
+
+    def __init__(self, question: dns.message.Message, answer: asyncio.Future[dns.message.Message]) -> None:
+        self._question, self.answer = question, answer
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        if self.answer.done():
+            return
+        try:
+            message = dns.message.from_wire(data)
+        except (dns.exception.DNSException, ValueError) as error:
+            self.answer.set_exception(error)
+            return
+        if self._question.is_response(message):
+            self.answer.set_result(message)
+
+    def error_received(self, exc: Exception) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(exc)
 
 
 def _own_resolver() -> str:

@@ -43,7 +43,6 @@ class IcmpProbe:
         self._reach = Reach(surroundings.named)
         self._sockets: dict[int, Pinger] = {}
         self._asked: set[asyncio.Task[float | None]] = set()
-        self._open = opened
 
     async def look(self, target: Target) -> Finding:
         """Up when the echo came back in time."""
@@ -53,7 +52,7 @@ class IcmpProbe:
         address = await self._reach.address_of(target.address)
         version = 6 if ":" in address else 4
         if version not in self._sockets:
-            self._sockets[version] = self._open(version)
+            self._sockets[version] = opened(version)
         request = asyncio.ensure_future(self._sockets[version].ping(address))
         self._asked.add(request)  # the look may end before it: cancelled, it would break the socket's reading of others
         request.add_done_callback(self._asked.discard)

@@ -99,7 +99,9 @@ def of_error(error: OSError, address: str) -> Finding:
     if isinstance(error, ssl.SSLError):
         return down(f"no TLS: {(error.reason or str(error)).replace('_', ' ').lower()}")
     number = error.errno or 0
-    words = _SHORT.get(number) or os.strerror(number).lower() if number else str(error)
+    if not number:  # asyncio's own
+        return down("it hung up" if isinstance(error, ConnectionError) else str(error) or type(error).__name__)
+    words = _SHORT.get(number) or os.strerror(number).lower()
     if number in _OURS:
         return unsure(f"this server could not ask: {words}")
     if number == errno.ENETUNREACH and not has_route(address):

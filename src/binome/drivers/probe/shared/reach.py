@@ -39,10 +39,13 @@ class Reach:
         self._good: dict[str, str] = {}
 
     def checked(self, address: str) -> str:
-        """The address, if it may be reached. Raises WrongError where it may not; ValueError where it is no address."""
+        """The address, if it may be reached. Raises WrongError where it may not, or is none."""
         if address in self._good:
             return self._good[address]
-        parsed = _plain(ipaddress.ip_address(address))
+        try:
+            parsed = _plain(ipaddress.ip_address(address))
+        except ValueError:
+            raise WrongError(f"{address} is no address") from None
         refused = None if str(parsed) in self._named else _special(parsed)
         if refused:
             raise WrongError(f"it leads to {parsed}, {refused}, which the estate does not name")

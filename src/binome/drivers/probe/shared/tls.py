@@ -18,7 +18,7 @@ def context(authorities: str = "") -> ssl.SSLContext:
         changed_ns = Path(authorities).stat().st_mtime_ns if authorities else 0
         return _context(authorities, changed_ns)
     except OSError as error:
-        why = error.strerror or "no certificate in it"
+        why = (error.strerror or "no certificate in it").lower()
         raise NotAskedError(f"the authorities in {authorities or 'the system'} cannot be read: {why}") from None
 
 
