@@ -57,6 +57,7 @@ class Prober:
         self._most_at_once = most_at_once
         self._slow_s = slow_s
         self._running: dict[int, asyncio.Task[None]] = {}
+        self._failure: Exception | None = None
         self._awake_at_s = 0.0
         self._slow_at_s = float("-inf")
         self._slow_by_s = 0.0
@@ -66,18 +67,25 @@ class Prober:
         begin_s = self._awake_at_s = self._clock.monotonic_s()
         due = [(begin_s + phase_s, index) for index, phase_s in enumerate(self._phases_s)]
         heapq.heapify(due)
-        async with asyncio.TaskGroup() as group:
-            while True:
+        try:
+            while self._failure is None:
                 now_s = self._clock.monotonic_s()
-                self._notice(now_s)
+                late = self._notice(now_s)
                 self._awake_at_s = now_s  # while it works: what takes it long is its own lag too
                 while due and due[0][0] <= now_s:
                     due_s, index = due[0]
                     heapq.heapreplace(due, (self._next_s(due_s, index, now_s), index))
-                    self._begin(group, index, due_s, now_s)
+                    self._begin(index, now_s, late=late)
                 next_s = min(due[0][0] if due else now_s + 1, now_s + _TICK_S)
                 self._awake_at_s = next_s
                 await self._clock.sleep(max(0.0, next_s - self._clock.monotonic_s()))
+            raise self._failure
+        except (asyncio.CancelledError, Exception):
+            looks = tuple(self._running.values())
+            for look in looks:
+                look.cancel()
+            await asyncio.gather(*looks, return_exceptions=True)
+            raise
 
     def _next_s(self, due_s: float, index: int, now_s: float) -> float:
         """The first time after now that a target is due."""
@@ -93,21 +101,20 @@ class Prober:
         self._slow_at_s, self._slow_by_s = now_s, self.lag_s
         return True
 
-    def _begin(self, group: asyncio.TaskGroup, index: int, due_s: float, now_s: float) -> None:
-        """Starts the look that was due at `due_s`, or says why there is none."""
+    def _begin(self, index: int, now_s: float, *, late: bool) -> None:
+        """Starts the look that is due, or says why there is none."""
         target, before = self._targets[index], self._running.get(index)
         if before is not None:
             before.cancel()
             self._give(target, now_s, _unsure("its probe took longer than its period"))
-            return
-        if now_s - due_s > self._slow_s:
-            self._give(target, now_s, _unsure(f"this lookout was {(now_s - due_s) * 1000:.0f} ms late"))
+        elif late:
+            self._give(target, now_s, _unsure(f"this lookout was {self._slow_by_s * 1000:.0f} ms late"))
         elif target.kind not in self._probes:
             self._give(target, now_s, _unsure(f"no probe of kind {target.kind} is installed"))
         elif len(self._running) >= self._most_at_once:
             self._give(target, now_s, _unsure(f"{self._most_at_once} looks are under way already"))
         else:
-            self._running[index] = group.create_task(self._look(index, target, now_s))
+            self._running[index] = asyncio.create_task(self._look(index, target, now_s))
 
     async def _look(self, index: int, target: Target, began_s: float) -> None:
         try:
@@ -118,7 +125,10 @@ class Prober:
             del self._running[index]
         if finding.answer is Answer.DOWN and self._was_slow(began_s):
             finding = _unsure(f"this lookout was {self._slow_by_s * 1000:.0f} ms late while it asked")
-        self._give(target, began_s, finding)
+        try:
+            self._give(target, began_s, finding)
+        except Exception as error:
+            self._failure = error
 
     def _was_slow(self, began_s: float) -> bool:
         """Whether the prober was too late since `began_s`, or is so now and has not noticed yet."""
