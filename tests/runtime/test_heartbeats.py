@@ -13,7 +13,7 @@ from binome.core.target import Answer
 from binome.drivers.probe.heartbeat import HeartbeatProbe
 from binome.runtime import heartbeats
 from binome.runtime.heartbeats import AT_ONCE, Heartbeats, Server, serve
-from tests.drivers.probe_suite import descriptors, surroundings, target, until
+from tests.drivers.probe_suite import descriptors, settled, surroundings, target, until
 
 TOKEN, OTHER = "a-token-of-the-dump", "a-token-of-another"
 JOBS = {"dump": TOKEN, "report": OTHER, "weak": "short", "empty": ""}
@@ -69,7 +69,7 @@ def test_nobody_beats_for_another_or_with_a_weak_token(job: str) -> None:
 
 def night(test: Callable[[Server, Heartbeats], Awaitable[None]]) -> None:
     async def run() -> None:
-        before = descriptors()
+        before = await settled()
         beats = Heartbeats(JOBS, Clock())
         server = await serve("127.0.0.1", 0, beats)
         try:

@@ -108,7 +108,7 @@ def test_who_does_not_answer_delays_nobody() -> None:
     seen = Counter((one.target, one.answer) for one in run(many(20), probe, 10))
     assert seen["t7", Answer.DOWN] in (9, 10) and len(seen) == 20
     gaps_s = [after - before for (before, _), (after, _) in pairwise(probe.begun)]
-    assert max(gaps_s) < 0.0501
+    assert max(gaps_s) < 0.0601, "to the grain of 10 ms"
 
 
 def test_a_probe_that_hangs_is_ended_after_its_period() -> None:

@@ -2,7 +2,7 @@
 
 Evenly. The targets of one period are put in the order of a hash of their names (salted with the vantage point's name,
 so that no two lookouts knock at the same instant), and each gets the next slot: n targets in P seconds are started P/n
-apart, in every round the same. A round that was missed is not made up for: that would be the burst.
+apart (to 10 ms), in every round the same. A round that was missed is not made up for: that would be the burst.
 
 One for one. Each look is a task of its own. Whoever does not answer holds up nobody, and at most `most_at_once` looks
 are under way; a look that outlives its own period belongs to a probe that hangs, and is ended.
@@ -27,6 +27,8 @@ SLOW_S = 0.25
 """How late the prober may be before its silence is its own."""
 MOST_AT_ONCE = 2_000
 _TICK_S = 0.05
+_GRAIN_S = 0.01
+"""What falls due within this is started together: to wake for each of thousands costs more than to look."""
 
 
 class Prober:
@@ -76,7 +78,7 @@ class Prober:
                     due_s, index = due[0]
                     heapq.heapreplace(due, (self._next_s(due_s, index, now_s), index))
                     self._begin(index, now_s, late=late)
-                next_s = min(due[0][0] if due else now_s + 1, now_s + _TICK_S)
+                next_s = max(now_s + _GRAIN_S, min(due[0][0] if due else now_s + 1, now_s + _TICK_S))
                 self._awake_at_s = next_s
                 await self._clock.sleep(max(0.0, next_s - self._clock.monotonic_s()))
             raise self._failure

@@ -1,7 +1,7 @@
 """One HTTP exchange on a connection of its own, bounded in every direction, and cheap: there are thousands a second.
 
-A plain exchange drives its socket itself, with the loop's readers and writers: a transport and its protocol cost half
-as much again (docs/adr/0032). TLS needs a transport. Both feed the same answer, which ends
+A plain exchange drives its socket itself (shared/watcher.py): a transport and its protocol cost half as much again
+(docs/adr/0032). TLS needs a transport. Both feed the same answer, which ends
 
     whole       when the message does
     cut         after `most_bytes` of its body: enough is known, and an endless one must not fill our memory
@@ -23,6 +23,7 @@ from typing import NamedTuple
 import httptools
 
 from binome.drivers.probe.shared.findings import WrongError, printable
+from binome.drivers.probe.shared.watcher import watching
 
 HEAD_BYTES = 64 << 10
 BODY_BYTES = 1 << 20
@@ -83,12 +84,11 @@ async def exchange(request: Request) -> Response:
     family = socket.AF_INET6 if ":" in request.address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        plain = _Plain(loop, connection, answer, request)
-        try:
-            plain.connect()
+        number = connection.connect_ex((request.address, request.port))
+        if number not in (0, errno.EINPROGRESS):
+            raise OSError(number, os.strerror(number))
+        with watching(loop, connection, _Plain(connection, answer, request.head()).ready):
             return await answer.future
-        finally:
-            plain.let_go()
 
 
 class _Answer:
@@ -172,53 +172,36 @@ class _Answer:
 
 
 class _Plain:
-    """A connection without TLS, driven by the loop's readiness."""
+    """A connection without TLS: sends when it stands, then reads."""
 
-    __slots__ = ("_answer", "_descriptor", "_loop", "_request", "_socket")
+    __slots__ = ("_answer", "_head", "_socket")
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, connection: socket.socket, answer: _Answer, request: Request
-    ) -> None:
-        self._loop, self._socket, self._answer, self._request = loop, connection, answer, request
-        self._descriptor = connection.fileno()
+    def __init__(self, connection: socket.socket, answer: _Answer, head: bytes) -> None:
+        self._socket, self._answer = connection, answer
+        self._head: bytes | None = head
 
-    def connect(self) -> None:
-        number = self._socket.connect_ex((self._request.address, self._request.port))
-        if number not in (0, errno.EINPROGRESS):
-            raise OSError(number, os.strerror(number))
-        self._loop.add_writer(self._descriptor, self._connected)
-
-    def let_go(self) -> None:
-        self._loop.remove_writer(self._descriptor)
-        self._loop.remove_reader(self._descriptor)
-
-    def _connected(self) -> None:
-        self._loop.remove_writer(self._descriptor)
-        number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if number:
-            self._answer.fail(OSError(number, os.strerror(number)))
-            return
-        head = self._request.head()
+    def ready(self) -> None:
+        """Something happened on the socket: told once for each time."""
         try:
-            if self._socket.send(head) < len(head):  # a fresh connection holds far more
-                self._answer.fail(WrongError("it does not take the whole question"))
+            if self._head is not None and not self._sent(self._head):
                 return
-        except OSError as error:
-            self._answer.fail(error)
-            return
-        self._loop.add_reader(self._descriptor, self._readable)
-
-    def _readable(self) -> None:
-        try:
-            data = self._socket.recv(_READ_BYTES)
+            while not self._answer.future.done():
+                data = self._socket.recv(_READ_BYTES)
+                self._answer.feed(data)
         except BlockingIOError:
             return
         except OSError as error:
             self._answer.fail(error)
-            return
-        self._answer.feed(data)
-        if not data:
-            self._loop.remove_reader(self._descriptor)
+
+    def _sent(self, head: bytes) -> bool:
+        """Whether there may be something to read after this."""
+        self._head = None
+        number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            self._answer.fail(OSError(number, os.strerror(number)))
+        elif self._socket.send(head) < len(head):  # a fresh connection holds far more
+            self._answer.fail(WrongError("it does not take the whole question"))
+        return False
 
 
 class _Encrypted(asyncio.Protocol):
