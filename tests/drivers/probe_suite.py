@@ -248,7 +248,7 @@ class ProbeSuite:
 async def settled() -> int:
     """The descriptors that are open when those of earlier looks and loops are gone."""
     gc.collect()
-    found = []
+    found: list[int] = []
     while len(found) < 3 or len(set(found[-3:])) > 1:
         found.append(descriptors())
         await asyncio.sleep(0.01)

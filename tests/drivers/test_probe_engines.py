@@ -39,7 +39,8 @@ STANDBY = {
     "patroni": {"version": "4.1.5", "scope": "littoral", "name": "sbg-db"},
 }
 HEALTHY = {"health": "true", "reason": ""}
-STATUS = {"header": {"member_id": "255"}, "version": "3.4.23", "dbSize": "20480", "leader": "255"}
+STATUS: dict[str, Any] = {"header": {"member_id": "17237436991929493444"}, "version": "3.4.23", "dbSize": "20480"}
+STATUS["leader"] = STATUS["header"]["member_id"]  # ids have 64 bits
 STATISTICS = """\
 # pxname,svname,qcur,status,weight,
 web,FRONTEND,,OPEN,,

@@ -28,6 +28,6 @@ def text(value: Any) -> str:
 
 def number(value: Any) -> int | None:
     """A value that should be a whole number, or digits; None where it is neither."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 20:  # of 64 bits
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
