@@ -1,9 +1,9 @@
 """Probes 10,000 HTTP targets every 10 s, beside Debian's prometheus-blackbox-exporter at the same pace.
 
-The targets are 10,000 listening sockets on loopback, in a process of their own, the same for both. Rounds of both alternate, each 10,000
-probes in 10 s, a new connection for each probe on both sides; the exporter is asked over connections that stay open, as
-Prometheus does. CPU is what the operating system counted for the process that probes. Ours includes the prober that
-schedules; theirs includes answering in Prometheus' format.
+The targets are 10,000 listening sockets on loopback, in a process of their own, the same for both. Rounds of both
+alternate, each 10,000 probes in 10 s, a new connection for each probe on both sides; the exporter is asked over
+connections that stay open, as Prometheus does. CPU is what the operating system counted for the process that probes.
+Ours includes the prober that schedules; theirs includes answering in Prometheus' format.
 
 The exporter does more for one probe (phases, a registry for each), and is asked for no more than it is made for.
 """
