@@ -17,12 +17,16 @@ class Deaf:
     """A socket by which nothing comes back, or nothing goes out."""
 
     def __init__(self, sends: bool) -> None:
-        self.sends, self.asked = sends, 0
+        self.sends, self.asked, self.cancelled = sends, 0, 0
 
     async def ping(self, addr: str, size: int | None = None) -> float | None:
         self.asked += 1
         if self.sends:
-            await asyncio.sleep(60)
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                self.cancelled += 1  # gufo-ping's reading would then fail for others
+                raise
         return None
 
 
@@ -58,6 +62,7 @@ def test_silence_is_down_in_time_and_a_cancelled_look_harms_no_other(monkeypatch
             await cancelled
         found = await look
         assert (found.answer, found.said) == (Answer.DOWN, "no answer within 400 ms")
+        assert deaf.cancelled == 0, "requests are the socket's until it forgets them"
 
     asyncio.run(run())
 
