@@ -7,7 +7,7 @@ server's own clock, which may be wrong; a `timeout_s` or a lease is measured by 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from binome.core.decision import View
@@ -240,11 +240,40 @@ class Finding(NamedTuple):
     details: Mapping[str, str | int | float | bool | None] = {}
 
 
+class Beats(Protocol):
+    """The heartbeats that jobs sent, as far as they are known here. Times are of this server's monotonic clock."""
+
+    @property
+    def since_s(self) -> float:
+        """Since when beats are listened for: of what came before nothing is known."""
+
+    def last_s(self, job: str) -> float | None:
+        """When the newest beat of a job came, here or at another lookout; None where none is known."""
+
+
+class Surroundings(NamedTuple):
+    """What a probe gets of the world besides its targets.
+
+    `named` are the addresses that the estate names, as `str(ipaddress)` writes them: only these are reached among those
+    that lead back to this server or its hoster's innards. `secret` gives what `env:NAME` or `file:PATH` stands for, and
+    raises OSError where there is no such thing.
+    """
+
+    clock: Clock
+    named: frozenset[str]
+    secret: Callable[[str], str]
+    beats: Beats
+
+
 class Probe(Protocol):
-    """Looks at targets of one kind."""
+    """Looks at targets of one kind. It is made by a `ProbeFactory`, once, in the loop that it looks in."""
 
     async def look(self, target: Target) -> Finding:
         """Looks once, within the target's `timeout_ms`. Raises nothing: what is not known is an unsure answer."""
+
+
+ProbeFactory = Callable[[Surroundings], Probe]
+"""What an entry point of the group `binome.probes` names; the entry point's own name is the kind."""
 
 
 class Observer(Protocol):

@@ -50,10 +50,32 @@ def estates(draw: st.DrawFn) -> dict[str, Any]:
         "data": {data: {"in": database, **draw(_optional(size=SIZES))}} if servers else {},
         "backups": {backup: {"of": data, "method": "dump", "every": draw(DURATIONS), "to": [vault]}} if servers else {},
         "people": draw(_optional(response=DURATIONS)),
+        "probes": _probes(draw, database, servers) if servers else {},
         "accept": [
             {"rule": rule, "subject": site, "reason": draw(SENTENCES), "until": str(draw(st.dates()))}
             for rule in draw(st.lists(NAMES, max_size=2))
         ],
+    }
+
+
+def _probes(draw: st.DrawFn, database: str, servers: list[str]) -> dict[str, Any]:
+    pace = _optional(every=DURATIONS, timeout=DURATIONS, fall=st.integers(1, 9), rise=st.integers(1, 9))
+    expected = _optional(
+        status=st.lists(st.integers(100, 599), max_size=3),
+        contains=SENTENCES,
+        headers=st.just({"X-Site": "gra"}),
+        redirects=st.integers(0, 20),
+    )
+    options = st.dictionaries(NAMES.filter(lambda name: name[0].isalpha()), st.booleans() | st.integers() | SENTENCES)
+    answers = _some(["10.0.0.1", "2001:db8::1", "b.example"])
+    job = {"kind": "heartbeat", "every": draw(DURATIONS), "token": "env:JOB", **draw(_optional(grace=DURATIONS))}
+    return {
+        f"{database}-page": {"kind": "http", "url": "https://p.example/x?y", "of": database}
+        | draw(pace)
+        | draw(expected),
+        f"{database}-job": job,
+        f"{database}-else": {"kind": "ldap", "on": servers[0], "options": draw(options), **draw(pace)},
+        f"{database}-name": {"kind": "dns", "name": "a.example", "expect": draw(answers)},
     }
 
 

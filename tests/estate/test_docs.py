@@ -114,25 +114,27 @@ def test_an_example_is_accepted_where_it_belongs(key: Key, example: str) -> None
     """Each example is put into the page's file, in the place of what that says there."""
     data = copy.deepcopy(read(EXAMPLE.encode()).data)
     given = read(example.encode()).data
-    record = _record(data, key.heading)
+    record = _record(data, key.heading, key.way)
     for step in key.way.split(".")[:-1]:
         if step in given:  # the example begins further up
             break
         record = next(iter(record.values())) if step == "NAME" else record[step]
     assert list(given) == [next(step for step in key.way.split(".") if step in given)]
-    if given.keys() & {"url", "host"}:
+    if key.heading != "probes" and given.keys() & {"url", "host"}:
         record.pop("url", None), record.pop("host", None)
     record.update(given)
     load(as_file(data))
 
 
-def _record(data: dict[str, Any], heading: str) -> Any:
-    """The first record of the page's file that a heading is about; of all services, the web."""
+def _record(data: dict[str, Any], heading: str, way: str) -> Any:
+    """The first record of the page's file that a heading is about; of services the web, of probes one with that key."""
     if heading == "The file":
         return data
     if heading.startswith("kind: "):
         return next(one for one in data["services"].values() if f"kind: {one['kind']}" == heading)
     section = data[heading]
+    if heading == "probes":
+        return next(one for one in section.values() if way in one)
     if heading in ("people", "lookout"):
         return section
     return section[0] if isinstance(section, list) else section.get("web") or next(iter(section.values()))

@@ -102,6 +102,27 @@ def test_an_edge_sends_writes_to_the_primary_and_reads_to_any_living_member() ->
         assert "server sbg-db 10.20.2.12:5432 port 8008" in part
 
 
+def test_an_edge_gives_its_statistics_to_the_servers_of_the_estate_alone() -> None:
+    text = render(littoral(), "gra-edge")["/etc/binome/edge.haproxy.cfg"]
+    (part,) = re.findall(r"^frontend binome-statistics\n(.*?)\n\n", text, flags=re.MULTILINE | re.DOTALL)
+    assert "bind 10.20.1.10:8404" in part and "stats admin" not in text
+    assert "tcp-request connection reject unless estate" in part
+    sources = {one for line in re.findall(r"acl estate src (.+)", part) for one in line.split()}
+    assert sources == {server.address for server in littoral().servers.values()}
+    with pytest.raises(RenderError, match=r"port 8404, where an edge gives its statistics\.  Choose another port\."):
+        render(littoral("web: 80", "web: 8404"), "gra-edge")
+
+
+def test_no_line_for_an_edge_is_longer_than_haproxy_reads() -> None:
+    servers = "".join(
+        f'  more-{n}: {{site: paris, address: "2001:db8:1111:2222:3333:4444:5555:{n:x}"}}\n' for n in range(500)
+    )
+    text = render(littoral("servers:\n", f"servers:\n{servers}"), "gra-edge")["/etc/binome/edge.haproxy.cfg"]
+    assert max(len(line) for line in text.splitlines()) < 2048
+    assert max(len(line.split()) for line in text.splitlines()) <= 64
+    assert all(f":{n:x}" in text for n in range(500))
+
+
 def test_addresses_of_version_6_are_bracketed() -> None:
     estate = littoral("10.20.1.12", '"2001:db8::12"')
     assert parsed(estate, "gra-db", "patroni.yml")["restapi"]["listen"] == "[2001:db8::12]:8008"

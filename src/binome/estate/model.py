@@ -9,7 +9,7 @@ for the same reason: a validator of a whole record is silent while one of its ke
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -21,7 +21,6 @@ from pydantic import (
     GetJsonSchemaHandler,
     PrivateAttr,
     ValidationInfo,
-    WrapSerializer,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
@@ -35,65 +34,38 @@ from binome.estate.scalars import (
     Count,
     Day,
     Email,
+    Few,
     FolderPath,
     Handover,
+    HeaderName,
     HostName,
     Interval,
+    Line,
     Milliseconds,
     Name,
+    Option,
+    OptionName,
+    Party,
     Phone,
     Port,
     Reason,
     Secret,
     Share,
+    Status,
     TimeOfDay,
     Url,
     UrlPath,
+    UserName,
     Zone,
     wrong,
 )
+from binome.estate.tables import EMPTY, Table
 from binome.estate.text import Marks
 
 Names = Mapping[str, frozenset[str]]
 """The context of a validation: the names that each section of the file defines."""
 
 _T = TypeVar("_T")
-_K = TypeVar("_K")
-
-
-class Frozen(Mapping[_K, _T]):
-    """A mapping that cannot be changed, and so may be shared freely."""
-
-    __slots__ = ("_items",)
-
-    def __init__(self, items: Mapping[_K, _T]) -> None:
-        self._items = dict(items)
-
-    def __getitem__(self, key: _K) -> _T:
-        return self._items[key]
-
-    def __iter__(self) -> Iterator[_K]:
-        return iter(self._items)
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __repr__(self) -> str:
-        return repr(self._items)
-
-    def __deepcopy__(self, _memo: object) -> Frozen[_K, _T]:
-        return self
-
-
-Table = Annotated[
-    Mapping[_K, _T],
-    BeforeValidator(lambda value: {} if value is None else value),
-    AfterValidator(Frozen),
-    WrapSerializer(lambda value, serialize: serialize(dict(value))),
-]
-
-
-EMPTY: Mapping[Any, Any] = Frozen({})
 
 
 def _as_list(value: Any) -> Any:
@@ -119,6 +91,10 @@ class _OrOne:
 
 Many = Annotated[tuple[_T, ...], BeforeValidator(_as_list), _OrOne()]
 """A list of names, each given once (whole.py sees to that); a single one may stand without brackets."""
+Statuses = Annotated[
+    tuple[Status, ...], BeforeValidator(lambda value: [value] if type(value) is int else value), _OrOne()
+]
+"""A list of statuses of HTTP; a single one may stand without brackets."""
 Some = Annotated[tuple[_T, ...], BeforeValidator(_as_list), AfterValidator(_not_empty), _OrOne(minItems=1)]
 """The same, with at least one name."""
 
@@ -298,11 +274,16 @@ class Link(Record):
 
 
 class InternetName(Record):
-    """An internet domain name and where it leads."""
+    """An internet domain name and where it leads.
+
+    `servers` have authority over it, and are each asked whether they answer with what `expect` says.
+    """
 
     to: ServiceName
     ttl_ms: Milliseconds = 300_000
     registrar: DomainName | None = None
+    servers: Many[Party] = ()
+    expect: Many[Party] = ()
 
 
 class Objective(Record):
@@ -423,6 +404,41 @@ class Lookout(Record):
     timeout_ms: Interval = 800
 
 
+class Probe(Record):
+    """Something else that is looked at: `kind` names the driver, which need not be one of ours.
+
+    probe_keys.py says which keys a built-in kind has. Where it stands: `url`, else `address`, else `host`, else the
+    address of the server that it is `on`.
+    """
+
+    kind: Name
+    of: Annotated[Name, _known("services", "links")] | None = None
+    on: ServerName | None = None
+    url: Url | None = None
+    address: Address | None = None
+    host: HostName | None = None
+    port: Port | None = None
+    every_ms: Interval | None = None
+    timeout_ms: Interval | None = None
+    fall: Count | None = None
+    rise: Count | None = None
+    status: Statuses = ()
+    contains: Line | None = None
+    headers: Table[HeaderName, Line] = EMPTY
+    redirects: Few | None = None
+    ca: FolderPath | None = None
+    days: Count | None = None
+    name: HostName | None = None
+    type: Literal["A", "AAAA", "CNAME", "MX", "NS", "TXT"] | None = None
+    expect: Many[Party] = ()
+    user: UserName | None = None
+    password: Secret | None = None
+    database: UserName | None = None
+    grace_ms: Milliseconds | None = None
+    token: Secret | None = None
+    options: Table[OptionName, Option] = EMPTY
+
+
 class Accepted(Record):
     """A finding that the team has decided to live with, until a day."""
 
@@ -449,6 +465,7 @@ class Estate(Record):
     backups: Table[Name, Backup] = EMPTY
     people: Annotated[People, BeforeValidator(lambda value: {} if value is None else value)] = People()
     lookout: Lookout | None = None
+    probes: Table[Name, Probe] = EMPTY
     accept: Annotated[tuple[Accepted, ...], BeforeValidator(lambda value: () if value is None else value)] = ()
 
     _marks: Marks = PrivateAttr(default_factory=lambda: Marks(Place(1, 1)))

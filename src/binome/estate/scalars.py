@@ -146,6 +146,33 @@ def _read_address(value: Any) -> str:
     return str(address)
 
 
+def _read_party(value: Any) -> str:
+    remedy = "Write one such as ns1.example or 192.0.2.53."
+    text = _text(value, "a host name or an IP address", remedy)
+    try:
+        return str(ipaddress.ip_address(text if "%" not in text else ""))
+    except ValueError:
+        looks_like_one = text.rpartition(".")[2].isdigit()
+        if looks_like_one or len(text) > 253 or not re.fullmatch(_HOST, text):
+            raise wrong_value(text, "a host name or an IP address", remedy) from None
+    return text
+
+
+def _read_option(value: Any) -> str | int | float | bool:
+    if isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str) and not isinstance(value, AmbiguousInteger) and len(value) <= 1000:
+        return _read_line(value) if value else ""
+    raise wrong_value(value, "a text, a number, true or false", "Write one of them.")
+
+
+def _read_line(value: Any) -> str:
+    text = _text(value, "a text of one line", "Write the text, quoted.")
+    if not 0 < len(text) <= 1000 or not text.isprintable():
+        raise wrong_value(text, "a text of one line, of characters that can be seen", "Write it in one line.")
+    return text
+
+
 def _read_url(value: Any) -> str:
     remedy = 'Write one such as "https://sms.example/send".'
     text = _text(value, "a URL", remedy)
@@ -211,6 +238,32 @@ AnyName = Annotated[
     str,
     BeforeValidator(_matching(_HOST, "a name from this file", "Name what the finding is about.", 253)),
     _schema(_HOST, "the name of anything in this file"),
+]
+Party = Annotated[
+    str,
+    BeforeValidator(_read_party),
+    WithJsonSchema({"type": "string", "description": "a host name or an IP address"}),
+]
+HeaderName = Annotated[
+    str,
+    BeforeValidator(_matching(r"[A-Za-z0-9-]+", "the name of a header", "Write one such as X-Site.", 100)),
+    _schema(r"[A-Za-z0-9-]+", "the name of a header"),
+]
+OptionName = Annotated[
+    str,
+    BeforeValidator(_matching(r"[a-z][a-z0-9_-]*", "the name of an option", "Write it in lower case.", 48)),
+    _schema(r"[a-z][a-z0-9_-]*", "the name of an option"),
+]
+UserName = Annotated[
+    str,
+    BeforeValidator(_matching(r"[a-z_][a-z0-9_-]*", "a name in a database", "Write one such as watcher.", 63)),
+    _schema(r"[a-z_][a-z0-9_-]*", "a name in a database"),
+]
+Line = Annotated[str, BeforeValidator(_read_line), WithJsonSchema({"type": "string"})]
+Option = Annotated[
+    str | int | float | bool,
+    BeforeValidator(_read_option),
+    WithJsonSchema({"type": ["string", "number", "boolean"]}),
 ]
 FolderPath = Annotated[
     str,
@@ -329,5 +382,7 @@ def _read_amount(value: Any) -> float:
 
 
 Port = Annotated[int, _whole_number(1, 65535), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 65535})]
+Status = Annotated[int, _whole_number(100, 599), WithJsonSchema({"type": "integer", "minimum": 100, "maximum": 599})]
+Few = Annotated[int, _whole_number(0, 20), WithJsonSchema({"type": "integer", "minimum": 0, "maximum": 20})]
 Count = Annotated[int, _whole_number(1, 100_000), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 100_000})]
 Amount = Annotated[float, BeforeValidator(_read_amount), WithJsonSchema({"type": "number", "minimum": 0})]

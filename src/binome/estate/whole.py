@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from binome.estate.model import Names
+from binome.estate.probe_keys import COMMON_PROBE_KEYS, FOREIGN_PROBE_KEYS, NEEDED_PROBE_KEYS, PROBE_KEYS
 from binome.estate.problem import Place, Problem, shown
 from binome.estate.text import Document, Marks
 
@@ -25,6 +26,7 @@ ONE_SPACE = (
     "vaults",
     "data",
     "backups",
+    "probes",
 )
 """The sections whose names must differ from each other."""
 
@@ -53,6 +55,7 @@ def check(document: Document) -> Iterator[Problem]:
     yield from _needs_of_too_many(document)
     yield from _shared_ports(document)
     yield from _unreachable_providers(document)
+    yield from _probes(document)
     yield from _shared_names(document)
     yield from _shared_addresses(document)
     yield from _circles(document, "needs", {("services", "needs"): ("services",)})
@@ -145,6 +148,34 @@ def _unreachable_providers(document: Document) -> Iterator[Problem]:
                 "one of them",
                 "Remove one." if both else "Add the one by which it is reached.",
             )
+
+
+def _probes(document: Document) -> Iterator[Problem]:
+    """What each kind of probe needs, and what it has no use for: an expectation that nobody checks is none."""
+    addressed = {name for name, server in _records(document, "servers") if server.get("address") is not None}
+    for name, probe in _records(document, "probes"):
+        kind = probe.get("kind")
+        if not isinstance(kind, str):
+            continue
+        known = PROBE_KEYS.get(kind, FOREIGN_PROBE_KEYS)
+        every = {key for keys in (*PROBE_KEYS.values(), FOREIGN_PROBE_KEYS) for key in keys}
+        for key, value in probe.items():
+            if key in every and key not in known and value not in (None, [], {}):
+                yield Problem(
+                    document.marks.find(("probes", name, key), key=True),
+                    f"`{key}`, which a probe of kind {shown(kind)} has no use for",
+                    f"one of {', '.join((*COMMON_PROBE_KEYS, *known))}",
+                    "Remove it.",
+                )
+        place = document.marks.find(("probes", name), key=True)
+        for key in NEEDED_PROBE_KEYS.get(kind, ()):
+            if probe.get(key) is None:
+                expected = f"`{key}`, which a probe of kind {kind} needs"
+                yield Problem(place, f"{shown(name)} has no `{key}`", expected, f"Add {key}:.")
+        placed = any(probe.get(key) is not None for key in ("address", "host")) or probe.get("on") in addressed
+        if "address" in known and kind in PROBE_KEYS and kind != "dns" and not placed:
+            found = f"{shown(name)} has neither `address` nor `host`, and is not on a server that has an address"
+            yield Problem(place, found, "where it is to be asked", "Add address:, host: or on:.")
 
 
 def _shared_names(document: Document) -> Iterator[Problem]:

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 
 from binome.estate import Estate
 from binome.estate.model import HaproxyService, HttpService, PostgresqlService
-from binome.render.places import PATRONI_PORT, POSTGRESQL_PORT, Folders, RenderError, address_of, endpoint
+from binome.render.places import HAPROXY_PORT, PATRONI_PORT, POSTGRESQL_PORT, Folders, RenderError, address_of, endpoint
+
+_ADDRESSES_A_LINE = 30  # HAProxy takes 64 words and 2,048 characters
 
 
 def configuration(estate: Estate, service: str, server: str, folders: Folders, options: HaproxyService) -> str:
     """The file of one edge."""
-    parts = [_global(folders)]
+    parts = [_global(folders), "\n".join(_statistics(estate, service, server, options))]
     for target, port in options.routes.items():
         parts.append("\n".join(_route(estate, service, server, target, port, reads=False)))
     for target, port in options.reads.items():
@@ -39,6 +41,24 @@ defaults
     timeout client 30s
     timeout server 30s
     default-server check inter 200ms fastinter 100ms fall 2 rise 1 on-marked-down shutdown-sessions"""
+
+
+def _statistics(estate: Estate, service: str, server: str, options: HaproxyService) -> Iterator[str]:
+    """What probes read: the state of the backends, for the servers of the estate alone, with nothing to change."""
+    if HAPROXY_PORT in (*options.routes.values(), *options.reads.values()):
+        raise RenderError(
+            f"services.{service} has a route at port {HAPROXY_PORT}, where an edge gives its statistics.  "
+            "Choose another port."
+        )
+    yield "frontend binome-statistics"
+    yield f"    bind {endpoint(address_of(estate, server), HAPROXY_PORT)}"
+    yield "    mode http"
+    addresses = [one.address for one in estate.servers.values() if one.address is not None]
+    for first in range(0, len(addresses), _ADDRESSES_A_LINE):
+        yield f"    acl estate src {' '.join(addresses[first : first + _ADDRESSES_A_LINE])}"
+    yield "    tcp-request connection reject unless estate"
+    yield "    stats enable"
+    yield "    stats uri /stats"
 
 
 def _route(estate: Estate, service: str, server: str, target: str, port: int, *, reads: bool) -> Iterator[str]:

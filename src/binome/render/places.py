@@ -10,6 +10,10 @@ ETCD_CLIENT_PORT = 2379
 ETCD_PEER_PORT = 2380
 POSTGRESQL_PORT = 5432
 PATRONI_PORT = 8008
+HAPROXY_PORT = 8404
+"""HAProxy's statistics."""
+HEARTBEAT_PORT = 8710
+"""Where lookouts hear that jobs ran."""
 
 
 class RenderError(Exception):
