@@ -26,6 +26,8 @@ from binome.runtime.identity.revoked import Revoked
 
 KEPT_MS = 90 * 86_400_000
 """How long what has ended stays in the register and on the list."""
+OFTEN = 20
+"""So many certificates for one server within an hour are enough: nobody may fill the register."""
 _BEHIND_MS = 3_600_000
 
 
@@ -144,6 +146,9 @@ class Authority:
         is_revoked = any(one.serial == serial and one.revoked_ms is not None for one in register.issued)
         if is_revoked or serial in register.elsewhere:
             raise IdentityError("your certificate was revoked")
+        lately = [one for one in register.issued if one.server == holder.server and one.at_ms > now_ms - 3_600_000]
+        if len(lately) >= OFTEN:
+            raise IdentityError(f"{len(lately)} certificates were issued to you within an hour")
         public = certificates.requested(request)
         return self.issue(holder.server, servers[holder.server], public, now_ms, "renewed").pem
 
