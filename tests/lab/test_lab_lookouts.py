@@ -165,7 +165,9 @@ def test_lookouts_hear_each_other_and_say_who_is_silent(lookouts: Lookouts) -> N
         lambda: [name for name in others if silent(name) != ["sbg-edge"]], "sbg-edge is silent, and alone so", 5
     )
     assert time.monotonic() - cut_s < 2.5
-    assert silent("sbg-edge") == ["gra-edge", "par-watch"]
+    lookouts.lab.wait_for(
+        lambda: [] if silent("sbg-edge") == ["gra-edge", "par-watch"] else ["both"], "who is cut off hears nobody", 5
+    )
     told = lookouts.command("par-watch", "status")
     assert re.search(r"^sbg-edge +lookout, silent for \d+ s", told.stdout, re.MULTILINE), told.stdout
     lookouts.lab.heal("strasbourg")

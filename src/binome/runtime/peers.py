@@ -89,7 +89,8 @@ class Peers(Generic[Judged]):
     """One lookout's part. `judged` is the type of a verdict, `targets` are the names that there are.
 
     `identity` has the list of what was revoked, where there is one. `boot` is another text after each start. `changed`
-    is called when a peer is heard or falls silent, and when a view changes.
+    is called when a peer is heard or falls silent, and when a view changes; `told` with a peer and what it has just
+    told: all of its verdicts, and True, or those that changed, and False.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Peers(Generic[Judged]):
         identity: Identity | None = None,
         answers: Handler | None = None,
         changed: Callable[[], None] = lambda: None,
+        told: Callable[[str, Mapping[str, Judged], bool], None] = lambda _peer, _of, _whole: None,
     ) -> None:
         self.name = name
         self.others = tuple(one for one in (estate.lookout.on if estate.lookout else ()) if one != name)
@@ -112,7 +114,7 @@ class Peers(Generic[Judged]):
         self._transport, self._clock, self._identity = transport, clock, identity
         self._judged = msgspec.msgpack.Decoder(judged)
         self._targets = frozenset(targets)
-        self._answers, self._changed = answers, changed
+        self._answers, self._changed, self._told = answers, changed, told
         self._hello = Hello(PROTOCOL, version(), estate.estate, model_of(estate), boot)
         self._heard: dict[str, _Heard[Judged]] = {one: _Heard() for one in self.others}
         self._troubles: dict[tuple[str, str], tuple[float, str]] = {}  # (a server, which direction) → when, what
@@ -272,7 +274,7 @@ class Peers(Generic[Judged]):
                         self._beat_came(one, message)
                         await self._put(channel, Took(message.sequence))
                     case Verdicts() if one is not None:
-                        self._verdicts_came(one, message)
+                        self._verdicts_came(peer, one, message)
                     case Revoked(pem):
                         self.list_came(pem)
                     case Ask():
@@ -294,21 +296,27 @@ class Peers(Generic[Judged]):
         one.apart_ms = abs(self._clock.now_ms() - beat.at_ms)
         self._look()
 
-    def _verdicts_came(self, one: _Heard[Judged], message: Verdicts) -> None:
-        if message.begins:
-            one.coming = {}
-        into = one.view if one.coming is None else one.coming
+    def _verdicts_came(self, peer: str, one: _Heard[Judged], message: Verdicts) -> None:
+        came: dict[str, Judged] = {}
         for target, raw in message.of.items():
             if target not in self._targets:
                 raise BreachError(f"a verdict on {shown(target)}, and there is no such target")
             try:
-                into[target] = self._judged.decode(raw)
+                came[target] = self._judged.decode(raw)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 raise BreachError(f"a verdict that is none: {shown(str(error), SAID_LENGTH)}") from error
-        if message.ends and one.coming is not None:
-            one.view, one.coming = one.coming, None
+        if message.begins:
+            one.coming = {}
         if one.coming is None:
-            self._changed()
+            one.view |= came
+            self._told(peer, came, False)
+        else:
+            one.coming |= came
+            if not message.ends:
+                return
+            one.view, one.coming = one.coming, None
+            self._told(peer, one.view, True)
+        self._changed()
 
     async def _answer(self, channel: Channel, asked: Ask) -> None:
         """Answers one request; who is not there any more gets no answer, and asks again if he wants."""

@@ -32,6 +32,8 @@ MAX_DAYS = 365
 
 _CLOCKS = "look at the clocks"
 _SCHEME = "binome"
+_NOBODY = x509.Name([])
+"""The subject of a server's certificate: where etcd has users, its gateway refuses clients with a common name."""
 _PEM = serialization.Encoding.PEM
 
 
@@ -123,11 +125,11 @@ def issued(
     signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
     uses = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
     return (
-        _begun(_named(server), ca.subject, public, now_ms, life)
+        _begun(_NOBODY, ca.subject, public, now_ms, life)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs=False), critical=True)
         .add_extension(uses, critical=False)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=True)
         .add_extension(signer, critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -135,7 +137,7 @@ def issued(
 
 def request(key: Key, estate: str, server: str) -> bytes:
     """A signing request for our own name; the proof that we hold the key. Whoever signs goes by the connection."""
-    builder = x509.CertificateSigningRequestBuilder(_named(server))
+    builder = x509.CertificateSigningRequestBuilder(_NOBODY)
     name = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri(estate, server))])
     return builder.add_extension(name, critical=False).sign(key, hashes.SHA256()).public_bytes(_PEM)
 
