@@ -292,7 +292,8 @@ def test_nobody_can_fill_the_register(desk: Desk) -> None:
 
 def test_a_crash_between_register_and_list_leaves_nobody_unrevoked(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.good("init")
-    own = desk.issue("a")
+    a, b = desk.issue("a"), desk.issue("b")
+    desk.good("revoke", "a")
 
     def crash(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -300,9 +301,9 @@ def test_a_crash_between_register_and_list_leaves_nobody_unrevoked(desk: Desk, m
     with monkeypatch.context() as broken:
         broken.setattr(Authority, "_sign_list", crash)
         with pytest.raises(KeyboardInterrupt):
-            Authority(desk.ca).revoke("a", "", now_ms())
+            Authority(desk.ca).revoke("b", "", now_ms())
     found = Authority(desk.ca).revoked(now_ms())
-    assert (found.number, set(found.serials)) == (1, {own.named.serial})
+    assert (found.number, set(found.serials)) == (2, {a.named.serial, b.named.serial})
 
 
 def test_a_ca_from_an_old_copy_learns_what_it_does_not_know(desk: Desk) -> None:

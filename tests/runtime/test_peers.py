@@ -6,6 +6,7 @@ import asyncio
 import re
 import ssl
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 from binome.estate import load
 from binome.runtime import peer_link
 from binome.runtime.clock import SystemClock
-from binome.runtime.identity import Authority, Identity
+from binome.runtime.identity import Authority, Identity, Named
 from binome.runtime.peer_link import NoAnswerError, NotAskedError
 from binome.runtime.peer_messages import (
     MAX_BYTES,
@@ -33,10 +34,12 @@ from binome.runtime.peer_messages import (
     decode,
     encode,
 )
-from binome.runtime.peer_tls import TlsTransport
+from binome.runtime.peer_tls import TlsChannel, TlsTransport
 from binome.runtime.peer_transport import Channel, ChannelError
+from binome.runtime.peers import Peers
+from binome.runtime.tls import Tls
 from tests.runtime.authorities import DAY_MS, ca, identity, now_ms, put
-from tests.runtime.lookouts import DOWN, FILE, TARGETS, UP, Judged, World, begun, hears, night, says, until
+from tests.runtime.lookouts import DOWN, ESTATE, FILE, TARGETS, UP, Judged, World, begun, hears, night, says, until
 
 # -- what is heard
 
@@ -331,19 +334,28 @@ def test_a_giant_frame_is_not_even_read(tmp_path: Path) -> None:
     night(tmp_path, test)
 
 
-def test_who_trickles_is_let_go_within_seconds_and_delays_nobody(tmp_path: Path) -> None:
+@pytest.mark.parametrize("greets", [False, True])
+def test_who_trickles_is_let_go_within_seconds_and_delays_nobody(tmp_path: Path, greets: bool) -> None:
     async def test(world: World) -> None:
         a, c = world.start("a"), world.start("c")
-        _, writer = await connected(world, world.identity("b"), "a")
+        own = world.identity("b")
+        if greets:
+            channel = await world.greeted(own, "a")
+            assert isinstance(channel, TlsChannel)
+            tls = channel._tls
+        else:
+            await begun()
+            reader, writer = await asyncio.open_connection(*world.places["a"])
+            tls = Tls(reader, writer, own.dialling, "a")
+            await tls.handshake()
         begun_s = time.monotonic()
-        writer.write((1000).to_bytes(4, "big"))
-        with suppress(OSError):
-            while not writer.transport.is_closing():
-                assert time.monotonic() - begun_s < 4
-                writer.write(b"x")
-                await asyncio.sleep(0.2)
-                if time.monotonic() - begun_s > 1:
-                    assert hears(a, "c")() and hears(c, "a")()
+        tls.write((1000).to_bytes(4, "big"))
+        while not tls._writer.is_closing():
+            assert time.monotonic() - begun_s < 4
+            tls.write(b"x")
+            await asyncio.sleep(0.2)
+            if time.monotonic() - begun_s > 1:
+                assert hears(a, "c")() and hears(c, "a")()
 
     night(tmp_path, test)
 
@@ -424,6 +436,24 @@ def test_half_a_connection_is_noticed_within_about_a_second_and_dialled_again(tm
     night(tmp_path, test)
 
 
+def test_a_second_connection_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    """Half of the first may be all that is left, and what comes late on it must not mix with the new list."""
+
+    async def test(world: World) -> None:
+        b = world.start("b")
+        own = world.identity("a")
+        first = await world.greeted(own, "b")
+        second = await world.greeted(own, "b")
+        for channel in (second, first):
+            await channel.send(encode(Beat(1, now_ms(), {})))
+        assert decode(await second.receive()) == Took(1)
+        with pytest.raises(ChannelError):
+            await first.receive()
+        await until(hears(b, "a"))
+
+    night(tmp_path, test)
+
+
 class Frozen:
     """A lookout that lets everybody in, greets, and never reads again."""
 
@@ -457,6 +487,57 @@ def test_who_does_not_read_is_dropped_delays_nobody_and_fills_no_memory(tmp_path
         listening.cancel()
 
     night(tmp_path, test)
+
+
+class Stuck:
+    """A channel to a peer that greets, and whose end takes nothing after that; and the transport that makes it."""
+
+    def __init__(self) -> None:
+        self.named = Named("littoral", "b", 1, 0, 1 << 50)
+        self.dialled = self.sent = 0
+        self.hello = b""
+
+    async def dial(self, _: str) -> Stuck:
+        self.dialled += 1
+        self.sent = 0
+        return self
+
+    async def listen(self, _: Callable[[Channel], Awaitable[None]]) -> None:
+        await asyncio.Event().wait()
+
+    async def send(self, _: bytes) -> None:
+        self.sent += 1
+        if self.sent > 1:
+            await asyncio.Event().wait()
+
+    async def receive(self) -> bytes:
+        if self.sent:
+            await asyncio.Event().wait()
+        return self.hello
+
+    def objection(self) -> None:
+        return None
+
+    def close(self) -> None:
+        pass
+
+    def problems(self) -> list[str]:
+        return []
+
+
+def test_a_send_that_never_ends_is_given_up_after_a_second() -> None:
+    """No TLS here: what lookouts speak over is behind a Protocol."""
+
+    async def test() -> None:
+        stuck = Stuck()
+        a = Peers(ESTATE, "a", stuck, SystemClock(), judged=Judged, targets=TARGETS, boot="1")
+        stuck.hello = encode(a.hello())
+        running = asyncio.ensure_future(a.run())
+        await until(lambda: "it read nothing for 1 s" in [one.why for one in a.silent()], 6)
+        await until(lambda: stuck.dialled > 4, 6)  # two peers
+        running.cancel()
+
+    asyncio.run(test())
 
 
 # -- questions

@@ -38,7 +38,7 @@ class Renewing:
         """Starts one; with the CA where it is given."""
         renews = Renewal(own, SERVERS, authority, SystemClock())
         peers = self.world.start(name, own, answers=renews.answer)
-        self.works.append(asyncio.ensure_future(renews.run(peers.others, peers.ask, peers.lists_changed)))
+        self.works.append(asyncio.ensure_future(renews.run(peers.others, peers.ask)))
         return peers, renews
 
     async def end(self) -> None:

@@ -56,7 +56,7 @@ class Lookouts:
         self.peers, self._renewal = peers, renewal
         async with asyncio.TaskGroup() as group:
             group.create_task(peers.run())
-            group.create_task(renewal.run(peers.others, peers.ask, peers.lists_changed))
+            group.create_task(renewal.run(peers.others, peers.ask))
 
     async def _identity(self) -> Identity:
         """This server's identity; waits until there is a good one."""

@@ -98,10 +98,6 @@ class Link:
             self._pending |= values
             self._wake.set()
 
-    def wake(self) -> None:
-        """There may be something new to say."""
-        self._wake.set()
-
     async def ask(self, request: Request, timeout_s: float) -> Reply:
         """The other one's answer. Raises NotAskedError (nothing was done) or NoAnswerError (nobody knows)."""
         if self._channel is None:

@@ -204,22 +204,13 @@ class Peers(Generic[Judged]):
         return self._identity.revoked.pem
 
     def list_came(self, pem: bytes) -> None:
-        """Takes a list that another one had, and lets go of whom it names. Raises BreachError."""
+        """Takes a list that another one had: whom it names is let go at his next word. Raises BreachError."""
         if self._identity is None:
             return
         try:
-            if self._identity.adopt(pem):
-                self.lists_changed()
+            self._identity.adopt(pem)
         except IdentityError as error:
             raise BreachError(str(error)) from error
-
-    def lists_changed(self) -> None:
-        """There is a newer list of what was revoked: hands it on, and lets go of whom it names."""
-        for channel in tuple(self._inward.values()):
-            if channel.objection():
-                channel.close()
-        for link in self._links.values():
-            link.wake()
 
     # -- listening
 
@@ -254,9 +245,6 @@ class Peers(Generic[Judged]):
             raise RefusedError(differs)
         if newer := self.newer_list(theirs.revoked):
             await self._put(channel, Revoked(newer))
-        before = self._inward.pop(peer, None)
-        if before is not None:
-            before.close()  # half of a connection that it has given up
         self._inward[peer] = channel
 
     async def _listen(self, channel: Channel) -> None:

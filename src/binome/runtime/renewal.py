@@ -31,8 +31,8 @@ NOBODY = "it does not hold the key of the CA"
 class Renewal:
     """One server's part: renews its own certificate, and, where it has the CA, signs others'.
 
-    `servers` are those of the estate with their addresses; `ask` asks another lookout; `listed` is called when there is
-    a newer list of what was revoked.
+    `servers` are those of the estate with their addresses. What is revoked is in the identity, from where peers hand
+    it on.
     """
 
     def __init__(
@@ -46,15 +46,11 @@ class Renewal:
         self,
         lookouts: Sequence[str],
         ask: Callable[[str, Request, float], Awaitable[Reply]],
-        listed: Callable[[], None],
     ) -> None:
         """Looks after both until it is cancelled. Raises nothing: what goes wrong is a problem, and tried again."""
         while True:
-            number = self._identity.revoked.number
             self._identity.refresh()
             await self._in_step_with_the_ca()
-            if self._identity.revoked.number > number:
-                listed()
             now_ms, now_s = self._clock.now_ms(), self._clock.monotonic_s()
             if not self._identity.is_due(now_ms):
                 self._problems.pop("renewing", None)
