@@ -553,7 +553,7 @@ def test_a_question_is_answered_or_nobody_knows_or_it_was_not_asked(tmp_path: Pa
             return Renewed(channel.named.server.encode() + b" " + request.request)
 
         a, b = world.start("a"), world.start("b", answers=answers)
-        await until(lambda: a._links["b"].trouble == "")
+        await until(lambda: a._links["b"].trouble == b._links["a"].trouble == "")
         assert await a.ask("b", Renew(b"1"), 5) == Renewed(b"a 1")
         assert await b.ask("a", Renew(b"1"), 5) == Refused("nothing of this kind is done here")
         with pytest.raises(NoAnswerError, match="no answer within"):
