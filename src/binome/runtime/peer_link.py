@@ -32,7 +32,7 @@ from binome.runtime.peer_messages import (
     decode,
     difference,
     encode,
-    parts,
+    part,
 )
 from binome.runtime.peer_transport import Channel, ChannelError, RefusedError, Transport
 
@@ -223,12 +223,12 @@ class Link:
             return self._to_ask.pop(0)
         if not self._pending and not self._whole:
             return None
-        part = next(iter(parts(self._pending, PART_BYTES)), {})
-        for name in part:
+        some = part(self._pending, PART_BYTES)
+        for name in some:
             del self._pending[name]
         begins, ends = self._whole and not self._begun, self._whole and not self._pending
         self._begun, self._whole = True, self._whole and not ends
-        return Verdicts(part, begins, ends)
+        return Verdicts(some, begins, ends)
 
     async def _put(self, channel: Channel, message: Message) -> None:
         try:

@@ -172,14 +172,13 @@ def _names(sections: set[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
-def parts(values: Mapping[str, bytes], limit: int) -> list[dict[str, msgspec.Raw]]:
-    """Values in parts of about `limit` bytes, so that a heartbeat never waits long behind one."""
-    found: list[dict[str, msgspec.Raw]] = []
-    size = limit
+def part(values: Mapping[str, bytes], limit: int) -> dict[str, msgspec.Raw]:
+    """The first of some values, of about `limit` bytes together, so that a heartbeat never waits long behind them."""
+    found: dict[str, msgspec.Raw] = {}
+    size = 0
     for name, value in values.items():
         if size >= limit:
-            found.append({})
-            size = 0
-        found[-1][name] = msgspec.Raw(value)
-        size += len(name) + len(value) + 8
+            break
+        found[name] = msgspec.Raw(value)
+        size += len(name) + len(value)
     return found
