@@ -7,18 +7,21 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import binome
 from binome.lab.guard import passing_lab
 from binome.lab.lab import Lab
 from binome.lab.process import Program
 from tests.lab.conftest import LITTORAL
 
 pytestmark = pytest.mark.lab
+OURS = str(Path(binome.__file__).parents[1])  # the code that is tested, wherever the command is installed
 BINOME = str(Path(sys.executable).with_name("binome"))
 
 
@@ -35,7 +38,8 @@ class Lookouts:
 
     def start(self, name: str) -> subprocess.Popen[bytes]:
         arguments = (BINOME, "run", str(LITTORAL), "--as", name, "--root", str(self.root(name)))
-        return self.lab.spawn(name, Program(arguments), f"{name}.binome.log")
+        program = Program(arguments, environment={"PYTHONPATH": OURS})
+        return self.lab.spawn(name, program, f"{name}.binome.log")
 
     def kill(self, name: str) -> None:
         self.running.pop(name).kill()
@@ -138,3 +142,52 @@ def test_without_a_majority_of_etcd_nothing_is_promised(lookouts: Lookouts) -> N
     told = lookouts.command(survivor, "status")
     assert (told.returncode, "wrong: " in told.stdout) == (1, True)
     assert lookouts.journal(survivor, "verify").returncode == 0
+
+
+def test_lookouts_hear_each_other_and_say_who_is_silent(lookouts: Lookouts) -> None:
+    """A site that is cut off is silent for both others within two seconds, and heard again when it is healed."""
+    lookouts.leader()
+
+    def silent(name: str) -> list[str]:
+        peers = lookouts.status(name).get("peers", ())
+        return [peer["peer"] for peer in peers if peer["silent"]] if peers else ["nothing known"]
+
+    def all_heard() -> list[str]:
+        return [f"{name}: {one}" for name in lookouts.names for one in silent(name)]
+
+    lookouts.lab.wait_for(all_heard, "every lookout hears the others", 10)
+    told = lookouts.command("par-watch", "status")
+    assert (told.returncode, told.stdout.count("lookout, heard ")) == (0, 2), told.stdout
+    lookouts.lab.cut("strasbourg")
+    cut_s = time.monotonic()
+    others = ("gra-edge", "par-watch")
+    lookouts.lab.wait_for(
+        lambda: [name for name in others if silent(name) != ["sbg-edge"]], "sbg-edge is silent, and alone so", 5
+    )
+    assert time.monotonic() - cut_s < 2.5
+    lookouts.lab.wait_for(
+        lambda: [] if silent("sbg-edge") == ["gra-edge", "par-watch"] else ["both"], "who is cut off hears nobody", 5
+    )
+    told = lookouts.command("par-watch", "status")
+    assert re.search(r"^sbg-edge +lookout, silent for \d+ s", told.stdout, re.MULTILINE), told.stdout
+    lookouts.lab.heal("strasbourg")
+    lookouts.lab.wait_for(all_heard, "every lookout hears the others again", 15)
+
+
+def test_without_an_identity_a_lookout_says_so_and_takes_one_when_it_comes(lookouts: Lookouts) -> None:
+    lookouts.leader()
+    tls = lookouts.root("par-watch") / "etc" / "binome" / "tls"
+    assert lookouts.status("par-watch")["problems"] == []
+    lookouts.kill("par-watch")
+    tls.rename(tls.with_name("away"))
+    lookouts.running["par-watch"] = lookouts.start("par-watch")
+    wanted = "binome ca issue par-watch"
+    lookouts.lab.wait_for(
+        lambda: [] if wanted in lookouts.command("par-watch", "status").stdout else ["the problem"], "said", 20
+    )
+    tls.with_name("away").rename(tls)
+    lookouts.lab.wait_for(
+        lambda: [] if lookouts.command("par-watch", "status").stdout.count("lookout, heard ") == 2 else ["both"],
+        "heard without another start",
+        20,
+    )

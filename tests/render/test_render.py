@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from binome.estate import Estate, load
 from binome.render import Folders, RenderError, render
+from binome.render.places import PEER_PORT
 
 LITTORAL = (Path(__file__).parents[2] / "examples" / "littoral" / "estate.yaml").read_text()
 
@@ -121,6 +122,52 @@ def test_no_line_for_an_edge_is_longer_than_haproxy_reads() -> None:
     assert max(len(line) for line in text.splitlines()) < 2048
     assert max(len(line.split()) for line in text.splitlines()) <= 64
     assert all(f":{n:x}" in text for n in range(500))
+
+
+TLS = "tls: {ca: /k/ca.pem, cert: /k/own.pem, key: /k/own.key}, user: binome, password: env:WORD"
+
+
+def test_with_certificates_members_and_clients_of_etcd_speak_tls() -> None:
+    estate = littoral(
+        "{kind: etcd, on: [gra-db, sbg-db, par-watch]}", f"{{kind: etcd, on: [gra-db, sbg-db, par-watch], {TLS}}}"
+    )
+    member = parsed(estate, "gra-db", "etcd.yml")
+    urls = [member[key] for key in member if key.endswith("-urls")] + [member["initial-cluster"]]
+    assert all("https://" in url and "http://" not in url for url in urls)
+    shown = {
+        "cert-file": "/k/own.pem",
+        "key-file": "/k/own.key",
+        "trusted-ca-file": "/k/ca.pem",
+        "client-cert-auth": True,
+    }
+    assert member["client-transport-security"] == member["peer-transport-security"] == shown
+    etcd = parsed(estate, "gra-db", "patroni.yml")["etcd3"]
+    assert {key: etcd[key] for key in ("protocol", "cacert", "cert", "key", "username")} == {
+        "protocol": "https",
+        "cacert": "/k/ca.pem",
+        "cert": "/k/own.pem",
+        "key": "/k/own.key",
+        "username": "binome",
+    }
+    assert "WORD" not in "".join(render(estate, "gra-db").values()), "a password stays where it is kept"
+
+
+def test_without_certificates_nothing_of_etcd_changes() -> None:
+    member = parsed(littoral(), "gra-db", "etcd.yml")
+    assert "client-transport-security" not in member and "https" not in str(member)
+    assert set(parsed(littoral(), "gra-db", "patroni.yml")["etcd3"]) == {"hosts", "use_proxies"}
+
+
+def test_a_lookout_has_its_port_for_itself() -> None:
+    with pytest.raises(RenderError, match=f"port {PEER_PORT} of gra-edge is wanted by the lookout and by edge"):
+        render(littoral("routes: {web: 80", f"routes: {{web: {PEER_PORT}"), "gra-edge")
+
+
+def test_a_database_that_needs_two_agreements_proves_itself_to_both_in_the_same_way() -> None:
+    text = LITTORAL.replace("services:\n", f"services:\n  second: {{kind: etcd, on: [par-spare], {TLS}}}\n", 1)
+    estate = load(text.replace("needs: [coordination]", "needs: [coordination, second]").encode())
+    with pytest.raises(RenderError, match="coordination and second, which differ in tls, user or password"):
+        render(estate, "gra-db")
 
 
 def test_addresses_of_version_6_are_bracketed() -> None:

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from binome.cli.agreement import agreement
 from binome.cli.exits import Exit, fail, read_estate
+from binome.cli.lookouts import Lookouts
 from binome.drivers.host.maintenance import MaintenanceFiles
 from binome.estate import Estate
-from binome.estate.model import EtcdService
 from binome.estate.problem import did_you_mean
-from binome.journal.etcd import EtcdClient
 from binome.journal.exchange import HeadExchange
 from binome.journal.heads import HeadError, key_at
 from binome.journal.ordered import OrderedJournal
 from binome.journal.single import SingleJournal
 from binome.journal.sqlite import SqliteStore
 from binome.ports import StoreError
-from binome.render import Folders, RenderError, etcd_endpoints
+from binome.render import Folders, RenderError
 from binome.runtime.clock import SystemClock
 from binome.runtime.door import keep_open
 from binome.runtime.loop import Loop
@@ -69,7 +69,7 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
     data.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as closing:
         store = closing.enter_context(_opened(data / "journal.sqlite"))
-        etcd = await closing.enter_async_context(_etcd(estate, server))
+        etcd = await closing.enter_async_context(agreement(estate, server))
         journal: SingleJournal | OrderedJournal
         works = []
         troubled: list[Callable[[], list[str]]] = []
@@ -92,10 +92,15 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
             )
             works.append(exchange.run())
             troubled.append(lambda: [exchange.problem] if exchange.problem else [])
+        lookouts = Lookouts(estate, server, folders, clock)
+        if len(_lookouts(estate)) > 1:
+            works.append(lookouts.run())
+            troubled.append(lookouts.problems)
         files = MaintenanceFiles(data)
         loop = Loop(server, estate, journal, {"maintenance": files}, clock, shown=(files,))
         troubled += [journal.problems, loop.problems]
-        door = keep_open(Path(folders.run) / "binome.sock", loop, lambda: [one for ask in troubled for one in ask()])
+        socket = Path(folders.run) / "binome.sock"
+        door = keep_open(socket, loop, lambda: [one for ask in troubled for one in ask()], lookouts.shown)
         works += [journal.run(), loop.run(), door]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(work) for work in works]
@@ -110,19 +115,6 @@ def _opened(path: Path) -> Iterator[SqliteStore]:
         yield store
     finally:
         store.close()
-
-
-@asynccontextmanager
-async def _etcd(estate: Estate, server: str) -> AsyncIterator[EtcdClient | None]:
-    """The etcd that several lookouts agree through; None where one looks out alone."""
-    if len(_lookouts(estate)) == 1:
-        yield None
-        return
-    etcds = [name for name, service in estate.services.items() if isinstance(service, EtcdService)]
-    if not etcds:
-        raise RenderError("several lookouts need a service of kind etcd to agree through.  Add one to the estate.")
-    async with EtcdClient([f"http://{endpoint}" for endpoint in etcd_endpoints(estate, etcds[0], server)]) as client:
-        yield client
 
 
 def _lookouts(estate: Estate) -> tuple[str, ...]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from binome.cli.door import DOOR, Door, said
 from binome.cli.exits import Exit, print_json
+from binome.cli.journal_text import printable
 
 
 def status(
@@ -27,9 +28,20 @@ def status(
         print(f"{report['server']}   lead: {here}, {known}")
         for problem in report["problems"]:
             print(f"wrong: {problem}")
+        for peer in report.get("peers", ()):
+            print(_peer_line(peer))
         for plan in report["plans"]:
             print(f"{plan['subject']:<16} {plan['capability']}, {plan['state']}   {plan['why']}")
         if not report["plans"]:
             print("Nothing is planned.")
     if report["problems"]:
         raise typer.Exit(Exit.BAD_ANSWER)
+
+
+def _peer_line(peer: dict[str, Any]) -> str:
+    """Another lookout: when it was last heard, or since when it is silent and why."""
+    if not peer["silent"]:
+        return f"{peer['peer']:<16} lookout, heard {peer['heard_ms']} ms ago"
+    last = f"silent for {peer['silent_ms'] / 1000:.0f} s" + ("" if peer["heard_ms"] is not None else ", never heard")
+    why = f" ({peer['why']})" if peer["why"] else ""
+    return printable(f"{peer['peer']:<16} lookout, {last}{why}")

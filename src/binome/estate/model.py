@@ -35,6 +35,7 @@ from binome.estate.scalars import (
     Day,
     Email,
     Few,
+    FilePath,
     FolderPath,
     Handover,
     HeaderName,
@@ -198,10 +199,21 @@ class Service(Record):
 Takeover = Literal["automatic", "confirm", "shadow", "manual"]
 
 
+class EtcdTls(Record):
+    """The files by which members and clients of etcd prove themselves to each other, the same paths on every server."""
+
+    ca: FilePath
+    cert: FilePath
+    key: FilePath
+
+
 class EtcdService(Service):
-    """The agreement: etcd."""
+    """The agreement: etcd. With `user` clients log in; its password is where `password` says."""
 
     kind: Literal["etcd"]
+    tls: EtcdTls | None = None
+    user: Name | None = None
+    password: Secret | None = None
 
 
 class PatroniOptions(Record):

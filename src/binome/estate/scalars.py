@@ -270,6 +270,11 @@ FolderPath = Annotated[
     BeforeValidator(_matching(_PATH, "an absolute path", "Write one such as /srv/vault.", 255)),
     _schema(_PATH, "an absolute path of letters, digits, ., _ and -"),
 ]
+FilePath = Annotated[
+    str,
+    BeforeValidator(_matching(_PATH, "an absolute path", "Write one such as /etc/binome/tls/ca.pem.", 255)),
+    _schema(_PATH, "an absolute path of letters, digits, ., _ and -"),
+]
 UrlPath = Annotated[
     str,
     BeforeValidator(_matching(r"/[A-Za-z0-9._~/?&=%:@+,-]*", "the path of a URL", "Write one such as /health.", 255)),

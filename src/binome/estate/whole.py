@@ -54,6 +54,7 @@ def check(document: Document) -> Iterator[Problem]:
     yield from _homeless_servers(document)
     yield from _needs_of_too_many(document)
     yield from _shared_ports(document)
+    yield from _half_logins(document)
     yield from _unreachable_providers(document)
     yield from _probes(document)
     yield from _shared_names(document)
@@ -134,6 +135,19 @@ def _shared_ports(document: Document) -> Iterator[Problem]:
                         "a port of its own for each route",
                         "Change one.",
                     )
+
+
+def _half_logins(document: Document) -> Iterator[Problem]:
+    for name, service in _records(document, "services"):
+        given = [key for key in ("user", "password") if service.get(key) is not None]
+        if service.get("kind") == "etcd" and len(given) == 1:
+            other = "password" if given == ["user"] else "user"
+            yield Problem(
+                document.marks.find(("services", name, given[0]), key=True),
+                f"{shown(name)} has a `{given[0]}` and no `{other}`",
+                "both, or neither",
+                f"Add {other}, or remove {given[0]}.",
+            )
 
 
 def _unreachable_providers(document: Document) -> Iterator[Problem]:

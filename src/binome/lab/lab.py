@@ -36,6 +36,7 @@ from binome.lab.shell import run
 from binome.lab.state import FOLDER, State
 from binome.render import Folders, render
 from binome.render.places import ETCD_CLIENT_PORT, ETCD_PEER_PORT, PATRONI_PORT, endpoint
+from binome.runtime.identity import DEFAULT_DAYS, Authority, Identity, new_key
 
 READY_TIMEOUT_S = 60
 
@@ -109,6 +110,7 @@ class Lab:
         (shared / "hosts").write_text("\n".join(["127.0.0.1 localhost", *hosts]) + "\n")
         (shared / "resolv.conf").write_text("# no name server can be reached from the lab\n")
         (self.folder / "logs").mkdir()
+        Authority.make(self.folder / "ca", self.estate.estate, days=DEFAULT_DAYS, now_ms=time.time_ns() // 1_000_000)
         self._network.create()
         for server in self.estate.servers:
             cgroup.create("sites", self._site(server), server)
@@ -359,6 +361,7 @@ class Lab:
         for path, text in render(self.estate, server, folders, rejoin=rejoin).items():
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             Path(path).write_text(text)
+        self._issue(server, Path(folders.tls))
         owners = [ENGINES[type(options)].owner for _, options in self._services() if server in options.on]
         if "postgres" in owners:
             user = pwd.getpwnam("postgres")
@@ -366,6 +369,15 @@ class Lab:
             data = Path(folders.data) / "postgresql"
             data.mkdir(mode=0o700, exist_ok=True)
             os.chown(data, user.pw_uid, user.pw_gid)
+
+    def _issue(self, server: str, into: Path) -> None:
+        """Gives a server its identity where it has none; one whose data was lost has lost it too."""
+        if (into / "server.pem").exists():
+            return
+        authority, key, now_ms = Authority(self.folder / "ca"), new_key(), time.time_ns() // 1_000_000
+        paper = authority.issue(server, self._network.servers[server][1], key.public_key(), now_ms)
+        revoked = authority.revoked(now_ms).pem
+        Identity.put(into, ca=authority.pem, certificate=paper.pem, key=key, revoked_list=revoked)
 
     def _start(self, service: str, server: str) -> None:
         options = self.estate.services[service]

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from binome.estate import Estate
+from binome.estate.model import EtcdService
 from binome.lab import cgroup, engines, network
 from binome.lab.errors import LabError
 from binome.lab.network import Network
@@ -16,6 +17,11 @@ def check_possible(estate: Estate, folder: Path) -> Network:
     """Raises LabError, before anything was made, where the lab cannot be built."""
     check_privileges()
     engines.check_installed(estate)
+    for name, service in estate.services.items():
+        if isinstance(service, EtcdService) and (service.tls or service.user):
+            raise LabError(
+                f"the lab speaks to etcd in the clear, and {name} has tls or a user.  Leave them out for it."
+            )
     for server in estate.servers:
         try:
             render(estate, server)

@@ -8,23 +8,28 @@ from __future__ import annotations
 from typing import Any
 
 from binome.estate import Estate
-from binome.render.places import ETCD_CLIENT_PORT, ETCD_PEER_PORT, Folders, address_of, endpoint
+from binome.estate.model import EtcdService, EtcdTls
+from binome.render.places import ETCD_CLIENT_PORT, ETCD_PEER_PORT, Folders, address_of, endpoint, etcd_url
 
 
-def configuration(estate: Estate, service: str, server: str, folders: Folders, *, rejoin: bool) -> dict[str, Any]:
+def configuration(
+    estate: Estate, service: str, server: str, folders: Folders, options: EtcdService, *, rejoin: bool
+) -> dict[str, Any]:
     """The file of one member. With `rejoin` it enters a cluster that runs, instead of founding one."""
+
+    def url(address: str, port: int) -> str:
+        return etcd_url(options, endpoint(address, port))
+
     own = address_of(estate, server)
-    peers = {member: address_of(estate, member) for member in estate.services[service].on}
-    return {
+    peers = {member: url(address_of(estate, member), ETCD_PEER_PORT) for member in options.on}
+    settings: dict[str, Any] = {
         "name": server,
         "data-dir": f"{folders.data}/etcd",
-        "listen-peer-urls": f"http://{endpoint(own, ETCD_PEER_PORT)}",
-        "listen-client-urls": f"http://{endpoint(own, ETCD_CLIENT_PORT)},http://127.0.0.1:{ETCD_CLIENT_PORT}",
-        "initial-advertise-peer-urls": f"http://{endpoint(own, ETCD_PEER_PORT)}",
-        "advertise-client-urls": f"http://{endpoint(own, ETCD_CLIENT_PORT)}",
-        "initial-cluster": ",".join(
-            f"{member}=http://{endpoint(address, ETCD_PEER_PORT)}" for member, address in peers.items()
-        ),
+        "listen-peer-urls": url(own, ETCD_PEER_PORT),
+        "listen-client-urls": f"{url(own, ETCD_CLIENT_PORT)},{url('127.0.0.1', ETCD_CLIENT_PORT)}",
+        "initial-advertise-peer-urls": url(own, ETCD_PEER_PORT),
+        "advertise-client-urls": url(own, ETCD_CLIENT_PORT),
+        "initial-cluster": ",".join(f"{member}={peer}" for member, peer in peers.items()),
         "initial-cluster-token": f"{estate.estate}-{service}",
         "initial-cluster-state": "existing" if rejoin else "new",
         "heartbeat-interval": 50,
@@ -33,3 +38,11 @@ def configuration(estate: Estate, service: str, server: str, folders: Folders, *
         "auto-compaction-mode": "periodic",
         "auto-compaction-retention": "1h",
     }
+    if options.tls is not None:
+        settings |= {"client-transport-security": _tls(options.tls), "peer-transport-security": _tls(options.tls)}
+    return settings
+
+
+def _tls(tls: EtcdTls) -> dict[str, Any]:
+    """Both sides show a certificate of the CA."""
+    return {"cert-file": tls.cert, "key-file": tls.key, "trusted-ca-file": tls.ca, "client-cert-auth": True}

@@ -14,6 +14,7 @@ from binome.render.places import (
     ETCD_CLIENT_PORT,
     ETCD_PEER_PORT,
     PATRONI_PORT,
+    PEER_PORT,
     POSTGRESQL_PORT,
     Folders,
     RenderError,
@@ -34,7 +35,7 @@ def render(estate: Estate, server: str, folders: Folders | None = None, *, rejoi
             continue
         where = f"{folders.configuration}/{service}"
         if isinstance(options, EtcdService):
-            settings = etcd.configuration(estate, service, server, folders, rejoin=rejoin)
+            settings = etcd.configuration(estate, service, server, folders, options, rejoin=rejoin)
             files[f"{where}.etcd.yml"] = _yaml(estate, server, settings, "etcd --config-file")
         elif isinstance(options, PostgresqlService):
             settings = patroni.configuration(estate, service, server, folders, options)
@@ -57,6 +58,8 @@ def _yaml(estate: Estate, server: str, settings: dict[str, Any], command: str) -
 
 def _check_ports(estate: Estate, server: str) -> None:
     taken: dict[int, str] = {}
+    if estate.lookout and server in estate.lookout.on and len(estate.lookout.on) > 1:
+        taken[PEER_PORT] = "the lookout"
     for service, options in estate.services.items():
         if server in options.on:
             for port in _ports(options):

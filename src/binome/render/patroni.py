@@ -37,7 +37,7 @@ def configuration(
             "allowlist": members,
         },
         # The local etcd first, and no other unless it fails: asking a dead site's costs a second at random.
-        "etcd3": {"hosts": _agreement(estate, service, server, options), "use_proxies": True},
+        "etcd3": _agreement(estate, service, server, options),
         "bootstrap": {
             "dcs": _agreed_settings(options),
             "initdb": ["data-checksums", {"encoding": "UTF8"}, {"locale": "C.UTF-8"}],
@@ -62,15 +62,27 @@ def configuration(
     }
 
 
-def _agreement(estate: Estate, service: str, server: str, options: PostgresqlService) -> list[str]:
-    """The etcd endpoints of a database, the nearest first."""
-    etcds = [name for name in options.needs if isinstance(estate.services.get(name), EtcdService)]
+def _agreement(estate: Estate, service: str, server: str, options: PostgresqlService) -> dict[str, Any]:
+    """The etcd endpoints of a database, the nearest first, and how it proves itself there."""
+    needed = {name: estate.services.get(name) for name in options.needs}
+    etcds = {name: one for name, one in needed.items() if isinstance(one, EtcdService)}
     if not etcds:
         raise RenderError(
             f"{service} needs no service of kind etcd, and Patroni cannot work without agreement.  "
             f"Add one, and name it under services.{service}.needs."
         )
-    return [endpoint for name in etcds for endpoint in etcd_endpoints(estate, name, server)]
+    first, *others = etcds.values()
+    if any((one.tls, one.user, one.password) != (first.tls, first.user, first.password) for one in others):
+        raise RenderError(
+            f"{service} needs {' and '.join(etcds)}, which differ in tls, user or password, and Patroni has these "
+            "once.  Make them equal, or let it need one."
+        )
+    hosts = [endpoint for name in etcds for endpoint in etcd_endpoints(estate, name, server)]
+    settings: dict[str, Any] = {"hosts": hosts, "use_proxies": True}
+    if first.tls is not None:
+        tls = first.tls
+        settings |= {"protocol": "https", "cacert": tls.ca, "cert": tls.cert, "key": tls.key}
+    return settings | ({"username": first.user} if first.user else {})
 
 
 def _agreed_settings(options: PostgresqlService) -> dict[str, Any]:

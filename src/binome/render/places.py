@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from binome.estate import Estate
+from binome.estate.model import EtcdService
 
 ETCD_CLIENT_PORT = 2379
 ETCD_PEER_PORT = 2380
@@ -14,6 +15,7 @@ HAPROXY_PORT = 8404
 """HAProxy's statistics."""
 HEARTBEAT_PORT = 8710
 """Where lookouts hear that jobs ran."""
+PEER_PORT = 7117
 
 
 class RenderError(Exception):
@@ -29,6 +31,16 @@ class Folders:
     @property
     def configuration(self) -> str:
         return f"{self.root}/etc/binome"
+
+    @property
+    def tls(self) -> str:
+        """This server's identity: its CAs, its certificate with its key, what was revoked."""
+        return f"{self.configuration}/tls"
+
+    @property
+    def ca(self) -> str:
+        """The CA, on the one lookout that renews certificates."""
+        return f"{self.configuration}/ca"
 
     @property
     def data(self) -> str:
@@ -50,6 +62,11 @@ def address_of(estate: Estate, server: str) -> str:
 def endpoint(address: str, port: int) -> str:
     """`address:port`, with the brackets that an IPv6 address needs."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def etcd_url(options: EtcdService, endpoint: str) -> str:
+    """The URL of an etcd endpoint: of TLS where the service has certificates."""
+    return f"{'https' if options.tls else 'http'}://{endpoint}"
 
 
 def etcd_endpoints(estate: Estate, service: str, server: str) -> list[str]:

@@ -29,7 +29,7 @@ RuntimeDirectory=binome
 NoNewPrivileges=yes
 ProtectHome=yes
 ProtectSystem=strict
-ReadWritePaths={folders.data} {folders.run}
+ReadWritePaths={folders.data} {folders.run} -{folders.tls} -{folders.ca}
 MemoryMax=512M
 
 [Install]

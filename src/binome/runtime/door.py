@@ -34,11 +34,19 @@ AT_ONCE = 32
 _LOOK_EVERY_S = 0.05
 
 
-async def keep_open(path: Path, loop: Loop, problems: Callable[[], list[str]]) -> None:
-    """Serves the socket at `path` until it is cancelled. Raises OSError where that cannot be."""
+async def keep_open(
+    path: Path,
+    loop: Loop,
+    problems: Callable[[], list[str]],
+    peers: Callable[[], list[dict[str, Any]]] = lambda: [],
+) -> None:
+    """Serves the socket at `path` until it is cancelled. Raises OSError where that cannot be.
+
+    `peers` are the other lookouts as they are heard here, for people to see.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    door = _Door(loop, problems)
+    door = _Door(loop, problems, peers)
     before = os.umask(0o177)
     try:
         server = await asyncio.start_unix_server(door.serve, path, limit=LONGEST_BYTES)
@@ -52,8 +60,11 @@ async def keep_open(path: Path, loop: Loop, problems: Callable[[], list[str]]) -
 
 
 class _Door:
-    def __init__(self, loop: Loop, problems: Callable[[], list[str]]) -> None:
+    def __init__(
+        self, loop: Loop, problems: Callable[[], list[str]], peers: Callable[[], list[dict[str, Any]]]
+    ) -> None:
         self._loop = loop
+        self._peers = peers
         self._problems = problems
         self._open: set[asyncio.Task[Any] | None] = set()
         self._answers: dict[str, Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]] = {
@@ -110,6 +121,7 @@ class _Door:
             "generation": state.head.generation,
             "entries": state.head.sequence,
             "problems": self._problems(),
+            "peers": self._peers(),
             "plans": [
                 {
                     "plan": one.id,

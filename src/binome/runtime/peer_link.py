@@ -1,0 +1,254 @@
+"""What one lookout sends to another, on the connection that it dials and dials again.
+
+    dial ► Hello both ways ► the whole list, then changes; a beat every 100 ms whatever else waits ► trouble: dial again
+
+What waits to be sent is kept by target, the newest value alone, so that a peer that is slow or away costs no more than
+one list. A peer that takes nothing for a second, or does not say that it took our beats, is let go and dialled again:
+half of a connection may be all that is left of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from binome.estate.problem import shown
+from binome.ports import Clock
+from binome.runtime.peer_messages import (
+    SAID_LENGTH,
+    Answer,
+    Ask,
+    Beat,
+    BreachError,
+    Hello,
+    Message,
+    Refused,
+    Reply,
+    Request,
+    Revoked,
+    Took,
+    Verdicts,
+    decode,
+    difference,
+    encode,
+    part,
+)
+from binome.runtime.peer_transport import Channel, ChannelError, RefusedError, Transport
+
+BEAT_S = 0.1
+SILENT_S = 1.0
+"""After so long without a word a connection is given up, and a peer is called silent."""
+HELLO_S = 2.0
+RETRY_S = 0.2
+RETRY_AT_MOST_S = 2.0
+PART_BYTES = 32 << 10
+ASKED_AT_ONCE = 16
+
+
+class NotAskedError(Exception):
+    """The request was not sent: nothing was done."""
+
+
+class NoAnswerError(Exception):
+    """The request was sent, and nobody answered: what it asked for may have been done."""
+
+
+class Own(Protocol):
+    """What a lookout says of itself to all others."""
+
+    def hello(self) -> Hello:
+        """What it runs on now."""
+
+    def beat(self, sequence: int) -> Beat:
+        """Its heartbeat now."""
+
+    def newer_list(self, number: int) -> bytes | None:
+        """Its list of what was revoked, where that is newer than the one of this number."""
+
+    def list_came(self, pem: bytes) -> None:
+        """Takes a list that another one had. Raises BreachError."""
+
+
+class Link:
+    """The connection to one other lookout. `said` calls for what to tell of it; empty words: nothing any more."""
+
+    def __init__(self, own: Own, other: str, transport: Transport, clock: Clock, said: Callable[[str], None]) -> None:
+        self.other = other
+        self.trouble = "not connected yet"
+        self._own, self._transport, self._clock, self._said = own, transport, clock, said
+        self._all: dict[str, bytes] = {}
+        self._pending: dict[str, bytes] = {}
+        self._whole = False  # the whole list is under way
+        self._begun = False  # its first part is sent
+        self._channel: Channel | None = None
+        self._wake = asyncio.Event()
+        self._number = 0
+        self._to_ask: list[Ask] = []
+        self._asked: dict[int, asyncio.Future[Reply]] = {}
+        self._took_s = 0.0
+        self._list_sent = 0  # the number of the list that the other one has, as far as we know
+
+    # -- what others want sent
+
+    def publish(self, values: dict[str, bytes]) -> None:
+        """Sends these values, by target, as soon as that can be."""
+        self._all |= values
+        if self._channel is not None:
+            self._pending |= values
+            self._wake.set()
+
+    async def ask(self, request: Request, timeout_s: float) -> Reply:
+        """The other one's answer. Raises NotAskedError (nothing was done) or NoAnswerError (nobody knows)."""
+        if self._channel is None:
+            raise NotAskedError(f"{self.other}: {self.trouble or 'no connection'}")
+        if len(self._asked) >= ASKED_AT_ONCE:
+            raise NotAskedError(f"{self.other}: {ASKED_AT_ONCE} requests wait for it already")
+        self._number += 1
+        number = self._number
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._asked[number] = answer
+        self._to_ask.append(Ask(number, request))
+        self._wake.set()
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await answer
+        except TimeoutError:
+            if any(one.number == number for one in self._to_ask):
+                raise NotAskedError(f"{self.other}: it could not be sent within {timeout_s:g} s") from None
+            raise NoAnswerError(f"{self.other}: no answer within {timeout_s:g} s") from None
+        finally:
+            self._asked.pop(number, None)
+            self._to_ask = [one for one in self._to_ask if one.number != number]
+
+    # -- the connection
+
+    async def run(self) -> None:
+        """Keeps the connection until it is cancelled."""
+        pause_s = RETRY_S
+        while True:
+            try:
+                channel = await self._transport.dial(self.other)
+                try:
+                    await self._agree(channel)
+                    pause_s = RETRY_S
+                    await self._speak(channel)
+                finally:
+                    channel.close()
+                    self._let_go()
+            except RefusedError as error:
+                self._trouble(str(error), refused=True)
+                pause_s = RETRY_AT_MOST_S
+            except (ChannelError, BreachError) as error:
+                self._trouble(str(error), refused=isinstance(error, BreachError))
+            await self._clock.sleep(pause_s)
+            pause_s = min(pause_s * 2, RETRY_AT_MOST_S)
+
+    def _trouble(self, why: str, *, refused: bool) -> None:
+        self.trouble = why
+        if refused:
+            self._said(why)
+
+    async def _agree(self, channel: Channel) -> None:
+        """Returns where both may work together. Raises ChannelError, RefusedError or BreachError."""
+        try:
+            async with asyncio.timeout(HELLO_S):
+                theirs = decode(await channel.receive())
+        except TimeoutError:
+            raise ChannelError("it says nothing") from None
+        if isinstance(theirs, Refused):
+            raise RefusedError(f"it refuses this server: {shown(theirs.why, SAID_LENGTH)}")
+        if not isinstance(theirs, Hello):
+            raise BreachError("its first word is no greeting")
+        await self._put(channel, self._own.hello())  # also where they differ: it is to say so too
+        if differs := difference(self._own.hello(), theirs):
+            raise RefusedError(differs)
+        self._list_sent = theirs.revoked
+
+    async def _speak(self, channel: Channel) -> None:
+        self._channel = channel
+        self._pending, self._whole, self._begun = dict(self._all), True, False
+        self._took_s = self._clock.monotonic_s()
+        self.trouble = ""
+        self._said("")
+        sides = [asyncio.ensure_future(self._send(channel)), asyncio.ensure_future(self._receive(channel))]
+        try:
+            done, _ = await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for side in sides:
+                side.cancel()
+            await asyncio.gather(*sides, return_exceptions=True)
+        for side in done:
+            side.result()
+
+    def _let_go(self) -> None:
+        """No connection any more: what was asked has no answer, or was never sent."""
+        self._channel = None
+        self._pending = {}
+        unsent = {one.number for one in self._to_ask}
+        self._to_ask = []
+        for number, answer in self._asked.items():
+            if not answer.done():
+                lost = f"{self.other}: the connection was lost"
+                answer.set_exception(NotAskedError(lost) if number in unsent else NoAnswerError(lost))
+
+    async def _send(self, channel: Channel) -> None:
+        sequence, next_beat_s = 0, self._clock.monotonic_s()
+        while True:
+            now_s = self._clock.monotonic_s()
+            if now_s >= next_beat_s:
+                if now_s - self._took_s > SILENT_S + BEAT_S:
+                    raise ChannelError(f"it took nothing for {SILENT_S:g} s")
+                if why := channel.objection():
+                    raise RefusedError(why)
+                sequence += 1
+                await self._put(channel, self._own.beat(sequence))
+                next_beat_s = max(next_beat_s + BEAT_S, now_s)  # beats that were missed are not made up for
+            elif (message := self._next()) is not None:
+                await self._put(channel, message)
+            else:
+                self._wake.clear()
+                try:
+                    async with asyncio.timeout(next_beat_s - now_s):
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass
+
+    def _next(self) -> Message | None:
+        """What is to be said beside the beats, the most urgent first."""
+        if newer := self._own.newer_list(self._list_sent):
+            self._list_sent = self._own.hello().revoked
+            return Revoked(newer)
+        if self._to_ask:
+            return self._to_ask.pop(0)
+        if not self._pending and not self._whole:
+            return None
+        some = part(self._pending, PART_BYTES)
+        for name in some:
+            del self._pending[name]
+        begins, ends = self._whole and not self._begun, self._whole and not self._pending
+        self._begun, self._whole = True, self._whole and not ends
+        return Verdicts(some, begins, ends)
+
+    async def _put(self, channel: Channel, message: Message) -> None:
+        try:
+            async with asyncio.timeout(SILENT_S):
+                await channel.send(encode(message))
+        except TimeoutError:
+            raise ChannelError(f"it read nothing for {SILENT_S:g} s") from None
+
+    async def _receive(self, channel: Channel) -> None:
+        while True:
+            match decode(await channel.receive()):
+                case Took():
+                    self._took_s = self._clock.monotonic_s()
+                case Answer(number, of):
+                    answer = self._asked.get(number)
+                    if answer is not None and not answer.done():
+                        answer.set_result(of)
+                case Revoked(pem):
+                    self._own.list_came(pem)
+                case Refused(why):
+                    raise RefusedError(f"it refuses this server: {shown(why, SAID_LENGTH)}")
+                case message:
+                    raise BreachError(f"{type(message).__name__}, which is not for whoever listens to say")
