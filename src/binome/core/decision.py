@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from binome.core.looking import LookingSlice
     from binome.core.maintenance import MaintenanceSlice
     from binome.core.scope import ScopeSlice
+    from binome.core.silence import SilenceSlice
+    from binome.core.takeover import TakeoverSlice
 
 
 class Decision(NamedTuple):
@@ -43,6 +45,14 @@ class View(Protocol):
     @property
     def scope(self) -> ScopeSlice:
         """The causes that are known."""
+
+    @property
+    def silence(self) -> SilenceSlice:
+        """The sites that are silent."""
+
+    @property
+    def takeover(self) -> TakeoverSlice:
+        """The databases, and what was said of their losses."""
 
     def plan_of(self, subject: str) -> Plan | None:
         """The plan that holds a subject."""

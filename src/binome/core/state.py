@@ -12,18 +12,22 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 
-from binome.core import leadership, looking, maintenance, plan, scope
+from binome.core import leadership, looking, maintenance, plan, scope, silence, takeover
 from binome.core.entry import EMPTY, Entry, Fact, Vocabulary
 from binome.core.leadership import LeadershipTaken
 from binome.core.looking import LookingSlice, LookoutsHeard, VerdictsAgreed
 from binome.core.maintenance import GRANTED, MaintenanceSlice
 from binome.core.plan import Plan, PlanCancelled, PlanClosed, PlanMade, StepEnded, StepHastened
 from binome.core.scope import ScopeChanged, ScopeEnded, ScopeOpened, ScopeSlice
+from binome.core.silence import SilenceSlice, SiteHeard, SiteSilent
+from binome.core.takeover import TakeoverSlice
 
 ANSWERS_KEPT = 1000
 NOT_CLOSABLE = "no plan of that name needs a person"
 
-VOCABULARY = Vocabulary(*leadership.FACTS, *plan.FACTS, *maintenance.FACTS, *looking.FACTS, *scope.FACTS)
+VOCABULARY = Vocabulary(
+    *leadership.FACTS, *plan.FACTS, *maintenance.FACTS, *looking.FACTS, *scope.FACTS, *silence.FACTS, *takeover.FACTS
+)
 
 
 class State:
@@ -40,6 +44,8 @@ class State:
         self.maintenance = MaintenanceSlice()
         self.looking = LookingSlice()
         self.scope = ScopeSlice()
+        self.silence = SilenceSlice()
+        self.takeover = TakeoverSlice()
 
     def apply(self, entry: Entry) -> Fact:
         """Takes in the next entry; what it said."""
@@ -56,8 +62,11 @@ class State:
                 self._looked(fact, entry.at_ms)
             case ScopeOpened() | ScopeChanged() | ScopeEnded():
                 self.scope.apply(fact, entry.at_ms)
+            case SiteSilent() | SiteHeard():
+                self.silence.apply(fact, entry.at_ms)
             case _:
                 self._answered(self.maintenance.apply(fact, self.plan_of))
+                self._answered(self.takeover.apply(fact, entry.at_ms))
         return fact
 
     def plan_of(self, subject: str) -> Plan | None:
@@ -84,6 +93,7 @@ class State:
         made = Plan(fact.plan, fact.capability, fact.subject, fact.priority, fact.steps, fact.why, at_ms)
         self.plans[made.id] = made
         self.maintenance.made(made)
+        self.takeover.made(made)
         self.holding[made.subject] = made.id
         self._enlist(made)
 
@@ -117,6 +127,7 @@ class State:
             case PlanClosed():
                 moved.closed()
         self._answered(self.maintenance.moved(moved))
+        self._answered(self.takeover.moved(moved))
         if moved.ended:
             # A plan that has ended is history, which the journal keeps; the state would grow for ever.
             del self.holding[moved.subject], self.plans[moved.id]

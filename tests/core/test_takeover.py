@@ -1,0 +1,322 @@
+"""The takeover, as a table of questions: what is recorded for which loss, and what becomes of the plan afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from binome.core.causes import Kind
+from binome.core.database import DatabaseSeen
+from binome.core.decide import decide
+from binome.core.entry import Draft, Fact, seal
+from binome.core.looking import VerdictsAgreed
+from binome.core.maintenance import MaintenanceAsked
+from binome.core.plan import Command, PlanMade, StepEnded
+from binome.core.quorum import Agreed
+from binome.core.scope import Cause, Confidence, Manner, ScopeOpened
+from binome.core.silence import SiteHeard, SiteSilent
+from binome.core.state import State
+from binome.core.takeover import (
+    ATTEMPTS,
+    Refused,
+    SwitchoverAsked,
+    TakeoverAsked,
+    TakeoverRefused,
+    TakeoverShadowed,
+    TakeoverWanted,
+)
+from binome.core.verdict import Verdict
+from binome.estate import Estate, load
+
+TEXT = (Path(__file__).parents[2] / "examples" / "littoral" / "estate.yaml").read_text()
+BEGIN_MS = 1_700_000_000_000
+SEEN = DatabaseSeen("database", "sbg-db", ("gra-db",))
+BURNS = SiteSilent("strasbourg", 2_000, ("gra-edge", "par-watch"), confirmed=True)
+TAKEOVER = ["traffic.fence", "database.takeover", "traffic.move", "database.verify"]
+
+
+def littoral(**changes: str) -> Estate:
+    """The example, with some lines of its text replaced: `old="new"` by their key."""
+    text = TEXT
+    for key, value in changes.items():
+        (line,) = [line for line in text.splitlines() if line.strip().startswith(f"{key}:") and line.startswith("    ")]
+        text = text.replace(line, f"    {key}: {value}", 1)
+    return load(text.encode())
+
+
+class Night:
+    """A journal in memory that decides, and hands that do what they are told at once."""
+
+    def __init__(self, estate: Estate | None = None, *facts: Fact) -> None:
+        self.estate = estate or littoral()
+        self.state = State()
+        self.now_ms = BEGIN_MS
+        self.facts: list[Fact] = []
+        self.drafts: list[Draft] = []
+        self.done: list[Command] = []
+        self.answer: Callable[[Command], str] = lambda _: "done"
+        self.ids: set[str] = set()
+        for fact in facts:
+            self.happens(fact)
+
+    def happens(self, fact: Fact) -> None:
+        self.append([Draft(f"test/{len(self.ids)}", self.now_ms, "test", fact)])
+        self.settle()
+
+    def append(self, drafts: list[Draft]) -> None:
+        new = [draft for draft in drafts if draft.id not in self.ids]
+        self.ids.update(draft.id for draft in new)
+        self.drafts += new
+        for entry in seal(new, self.state.head, 1):
+            self.facts.append(self.state.apply(entry))
+
+    def settle(self) -> None:
+        """Decides and carries out until nothing more comes of it now."""
+        for _ in range(100):
+            decision = decide(self.estate, self.state, self.now_ms, generation=1)
+            if not decision.record and not decision.execute:
+                return
+            self.append(list(decision.record))
+            for command in decision.execute:
+                self.done.append(command)
+                ended = StepEnded(command.plan, command.step, command.undoing, self.answer(command))  # type: ignore[arg-type]
+                self.append([Draft(f"ended/{len(self.ids)}", self.now_ms, "test", ended)])
+        raise AssertionError("it decides for ever")
+
+    def pass_(self, seconds: float) -> None:
+        self.now_ms += round(seconds * 1000)
+        self.settle()
+
+    def verbs(self) -> list[str]:
+        return [command.verb for command in self.done]
+
+    def reasons(self) -> list[str]:
+        return [fact.reason for fact in self.facts if isinstance(fact, TakeoverRefused)]
+
+    def primary(self) -> str:
+        return self.state.takeover.databases["database"].primary
+
+
+def burned(estate: Estate | None = None, *before: Fact) -> Night:
+    night = Night(estate, SEEN, *before)
+    night.happens(BURNS)
+    return night
+
+
+def test_the_synchronous_standby_takes_over_once() -> None:
+    night = burned()
+    assert night.verbs() == TAKEOVER
+    assert night.done[1].arguments == {
+        "service": "database",
+        "lost": "sbg-db sbg-edge sbg-web",
+        "survivor": "gra-db",
+        "primary": "sbg-db",
+    }
+    assert night.primary() == "gra-db"
+    night.pass_(3600)
+    assert night.verbs() == TAKEOVER
+    assert night.state.plans == {}
+
+
+def test_it_waits_for_act_after_as_measured_and_not_by_the_wall_clock() -> None:
+    night = Night(littoral(act_after="5s"), SEEN)
+    night.happens(BURNS)
+    night.pass_(3600)
+    assert night.verbs() == []
+    night.happens(SiteSilent("strasbourg", 5_000, BURNS.seen_from, confirmed=True))
+    assert night.verbs() == TAKEOVER
+
+
+@pytest.mark.parametrize(
+    ("reason", "night"),
+    [
+        (Refused.NO_QUORUM, lambda: _silent(confirmed=False)),
+        (Refused.NOT_SYNCHRONOUS, lambda: _on(DatabaseSeen("database", "sbg-db", ()))),
+        (Refused.NOT_SYNCHRONOUS, lambda: _on(DatabaseSeen("database", "sbg-db", ("sbg-db",)))),
+        (Refused.LAG, lambda: burned(littoral(replication="asynchronous"))),
+        (Refused.CAPACITY, lambda: burned(littoral(replication="synchronous, need: 2".replace(", ", "\n    ")))),
+        (Refused.MANUAL, lambda: burned(littoral(takeover="manual"))),
+        (Refused.MAINTENANCE, lambda: burned(None, _maintenance("strasbourg"))),
+        (Refused.MAINTENANCE, lambda: burned(None, _maintenance("sbg-db"))),
+    ],
+)
+def test_a_question_that_says_no_is_recorded_by_its_name_once(reason: Refused, night: Callable[[], Night]) -> None:
+    one = night()
+    assert one.reasons() == [reason.value]
+    one.pass_(30)
+    assert one.reasons() == [reason.value]
+    assert [verb for verb in one.verbs() if not verb.startswith("maintenance")] == []
+    assert one.primary() == "sbg-db"
+
+
+def _silent(*, confirmed: bool) -> Night:
+    night = Night(None, SEEN)
+    night.happens(SiteSilent("strasbourg", 2_000, ("gra-edge",), confirmed=confirmed))
+    return night
+
+
+def _on(seen: DatabaseSeen) -> Night:
+    night = Night(None, seen)
+    night.happens(BURNS)
+    return night
+
+
+def _maintenance(subject: str) -> MaintenanceAsked:
+    return MaintenanceAsked("m1", subject, BEGIN_MS + 7_200_000, "new switches", "ops-1")
+
+
+def test_maintenance_of_the_database_itself_gives_way_to_a_takeover() -> None:
+    night = burned(None, _maintenance("database"))
+    assert night.verbs() == ["maintenance.hold", "maintenance.release", *TAKEOVER]
+
+
+def test_in_the_cooldown_there_is_no_second_takeover_and_after_it_there_is() -> None:
+    night = burned()
+    night.happens(SiteHeard("strasbourg"))
+    night.happens(DatabaseSeen("database", "gra-db", ("sbg-db",)))
+    before = len(night.verbs())
+    night.happens(SiteSilent("gravelines", 2_000, ("sbg-edge", "par-watch"), confirmed=True))
+    assert night.reasons() == [Refused.COOLDOWN.value]
+    assert len(night.verbs()) == before
+    night.pass_(600)
+    assert night.verbs()[before:] == TAKEOVER
+    assert night.primary() == "sbg-db"
+
+
+def test_who_returns_gets_its_routes_at_once_and_traffic_when_it_is_whole_and_never_its_old_place() -> None:
+    night = burned()
+    night.happens(SiteHeard("strasbourg"))
+    assert night.verbs() == [*TAKEOVER, "traffic.open"]
+    night.pass_(3600)
+    assert night.verbs() == [*TAKEOVER, "traffic.open"]
+    night.happens(DatabaseSeen("database", "gra-db", ("sbg-db",)))
+    assert night.verbs() == [*TAKEOVER, "traffic.open", "traffic.unfence"]
+    night.pass_(86_400)
+    assert night.primary() == "gra-db"
+    assert night.state.plans == {}
+
+
+def test_a_promotion_that_is_refused_undoes_the_fence_and_is_tried_again_a_few_times() -> None:
+    night = Night(None, SEEN)
+    night.answer = lambda command: "failed" if command.verb == "database.takeover" else "done"
+    night.happens(BURNS)
+    assert night.verbs() == ["traffic.fence", "database.takeover", "traffic.unfence"] * ATTEMPTS
+    assert night.reasons() == [Refused.TRIED_ENOUGH.value]
+    assert night.primary() == "sbg-db"
+    assert night.state.takeover.fenced == {}
+
+
+@pytest.mark.parametrize("step", range(len(TAKEOVER)))
+def test_a_step_of_unknown_outcome_is_done_again_until_it_is_known(step: int) -> None:
+    night = Night(None, SEEN)
+    lost = iter(["unknown"])
+    night.answer = lambda command: next(lost, "done") if command.verb == TAKEOVER[step] else "done"
+    night.happens(BURNS)
+    assert night.verbs() == TAKEOVER[: step + 1]
+    night.pass_(1)
+    assert night.verbs() == [*TAKEOVER[: step + 1], *TAKEOVER[step:]]
+    assert night.primary() == "gra-db"
+
+
+@pytest.mark.parametrize("entries", range(12))
+def test_whoever_leads_next_goes_on_from_the_journal_and_promotes_once(entries: int) -> None:
+    """The journal of a whole takeover is cut after each of its entries; a successor folds it and goes on."""
+    whole = burned()
+    second = Night(None)
+    second.append(whole.drafts[:entries])
+    if entries < 1:
+        second.happens(SEEN)
+    if entries < 2:
+        second.happens(BURNS)
+    second.settle()
+    folded = [fact for fact in whole.facts[:entries] if isinstance(fact, StepEnded)]
+    assert second.verbs() == TAKEOVER[len(folded) :]
+    assert second.primary() == "gra-db"
+
+
+def test_shadow_records_what_would_have_been_done_and_does_nothing() -> None:
+    night = burned(littoral(takeover="shadow"))
+    assert night.verbs() == []
+    assert [fact.survivor for fact in night.facts if isinstance(fact, TakeoverShadowed)] == ["gra-db"]
+
+
+def test_confirm_asks_for_a_code_and_takes_over_when_it_is_given() -> None:
+    night = burned(littoral(takeover="confirm"))
+    (wanted,) = [fact for fact in night.facts if isinstance(fact, TakeoverWanted)]
+    assert night.verbs() == []
+    night.happens(TakeoverAsked("r1", "database", "ops-1", "000000"))
+    assert night.state.answers["r1"] == Refused.WRONG_CODE.value
+    night.happens(TakeoverAsked("r2", "database", "ops-1", wanted.code))
+    assert night.verbs() == TAKEOVER
+    assert night.state.answers["r2"] == "granted"
+    night.happens(TakeoverAsked("r3", "database", "ops-1", wanted.code))
+    assert night.state.answers["r3"] == Refused.NOTHING_LOST.value
+
+
+def test_a_person_may_answer_for_what_no_quorum_can_say_but_never_for_what_is_not_there() -> None:
+    night = _silent(confirmed=False)
+    night.happens(TakeoverAsked("r1", "database", "ops-1"))
+    assert night.verbs() == TAKEOVER
+    alone = _on(DatabaseSeen("database", "sbg-db", ()))
+    alone.happens(TakeoverAsked("r1", "database", "ops-1"))
+    assert alone.state.answers["r1"] == Refused.NOT_SYNCHRONOUS.value
+    assert alone.verbs() == []
+
+
+def test_a_lost_standby_is_released_so_that_writes_go_on() -> None:
+    night = Night(None, DatabaseSeen("database", "gra-db", ("sbg-db",)))
+    night.happens(BURNS)
+    assert night.verbs() == ["traffic.fence", "database.release", "database.verify"]
+    assert night.primary() == "gra-db"
+    night.happens(DatabaseSeen("database", "gra-db", ()))
+    night.pass_(60)
+    assert len(night.verbs()) == 3
+
+
+def test_a_quorum_of_probes_is_enough_where_no_lookout_stands_in_what_is_lost() -> None:
+    down = dict.fromkeys(
+        ["sbg-db", "database@sbg-db"], Agreed(Verdict.DOWN, BEGIN_MS - 3_000, ("gra-edge", "par-watch"))
+    )
+    cause = Cause(Kind.SERVER, "sbg-db", Manner.LOST, BEGIN_MS - 3_000, 4, 4, ("gravelines",), Confidence.CONFIRMED)
+    night = Night(None, SEEN)
+    night.append([Draft("seen", BEGIN_MS, "test", VerdictsAgreed(down, True))])
+    night.happens(ScopeOpened("server/sbg-db/1", cause, tuple(down)))
+    assert night.verbs() == TAKEOVER
+    assert night.done[0].arguments["lost"] == "sbg-db"
+
+
+def test_a_primary_that_is_killed_on_a_living_server_is_patronis_to_replace() -> None:
+    down = {"database@sbg-db": Agreed(Verdict.DOWN, BEGIN_MS, ("gra-edge", "par-watch"))}
+    cause = Cause(Kind.MEMBER, "database@sbg-db", Manner.LOST, BEGIN_MS, 1, 1, ("gravelines",), Confidence.CONFIRMED)
+    night = Night(None, SEEN)
+    night.append([Draft("seen", BEGIN_MS, "test", VerdictsAgreed(down, True))])
+    night.happens(ScopeOpened("member/database@sbg-db/1", cause, tuple(down)))
+    assert night.verbs() == []
+
+
+@pytest.mark.parametrize(
+    ("to", "seen", "answer"),
+    [
+        ("gra-db", SEEN, "granted"),
+        ("", SEEN, "granted"),
+        ("sbg-db", SEEN, Refused.PRIMARY_ALREADY),
+        ("par-spare", SEEN, Refused.NOT_A_MEMBER),
+        ("gra-db", DatabaseSeen("database", "sbg-db", ()), Refused.NOT_SYNCHRONOUS),
+        ("gra-db", DatabaseSeen("database", "", ()), Refused.SOMETHING_LOST),
+    ],
+)
+def test_a_switchover_moves_a_healthy_database_or_says_why_not(to: str, seen: DatabaseSeen, answer: str) -> None:
+    night = Night(None, seen)
+    night.happens(SwitchoverAsked("r1", "database", to, "ops-1"))
+    assert night.state.answers["r1"] == str(answer)
+    granted = answer == "granted"
+    assert night.verbs() == (["database.switchover", "database.verify"] if granted else [])
+    assert not granted or night.primary() == "gra-db"
+
+
+def test_nothing_is_planned_for_a_database_that_nobody_asks_about() -> None:
+    night = Night(None, SEEN)
+    night.pass_(3600)
+    assert not any(isinstance(fact, PlanMade) for fact in night.facts)
