@@ -32,7 +32,6 @@ class Others:
     def __init__(self) -> None:
         self.heard: dict[str, float] = {}
         self.seen_by: dict[str, dict[str, int]] = {}
-        self.views: dict[str, dict[str, Judged]] = {}
         self.quiet: list[Quiet] = []
         self.told: dict[str, Judged] = {}
 
@@ -72,8 +71,7 @@ def test_a_verdict_of_ours_and_one_of_another_are_a_quorum_and_are_told_once() -
     one = Lookout()
     one.look("gra-web", Answer.DOWN, 3)
     assert one.recorded() == [], "one vantage point is nobody"
-    one.others.views = {"gra-edge": {"gra-web": Judged(Verdict.DOWN, one.clock.now_ms())}}
-    one.watch.heard()
+    one.watch.told("gra-edge", {"gra-web": Judged(Verdict.DOWN, one.clock.now_ms())}, True)
     (fact,) = one.recorded()
     assert isinstance(fact, VerdictsAgreed)
     assert (fact.verdicts["gra-web"].verdict, fact.verdicts["gra-web"].by) == (Verdict.DOWN, ("gra-edge", "par-watch"))
@@ -106,9 +104,8 @@ def test_what_changes_here_is_told_to_the_others_and_everything_once_they_can_be
 def test_who_is_silent_is_a_fact_and_has_no_word() -> None:
     one = Lookout()
     one.look("gra-web", Answer.DOWN, 3)
-    one.others.views = {"gra-edge": {"gra-web": Judged(Verdict.DOWN, one.clock.now_ms())}}
+    one.watch.told("gra-edge", {"gra-web": Judged(Verdict.DOWN, one.clock.now_ms())}, True)
     one.others.quiet = [Quiet("gra-edge", 2.0)]
-    one.watch.heard()
     assert one.recorded() == [LookoutsHeard({"gra-edge": one.clock.now_ms() - 2_000})]
 
 

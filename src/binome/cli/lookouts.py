@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from binome.cli.ca import opened
 from binome.core.target import targets
+from binome.core.verdict import Judged
 from binome.estate import Estate
 from binome.ports import Clock
 from binome.render import Folders, RenderError
 from binome.render.places import PEER_PORT, address_of
 from binome.runtime.identity import Authority, Identity, IdentityError
 from binome.runtime.peer_tls import TlsTransport
-from binome.runtime.peers import Peers
+from binome.runtime.peers import Jobs, Peers
 from binome.runtime.renewal import Renewal
 
 LOOK_AGAIN_S = 5.0
@@ -25,9 +27,20 @@ LOOK_AGAIN_S = 5.0
 class Lookouts:
     """The other lookouts of the estate, as this one hears them. Without an identity it says so, and waits for one."""
 
-    def __init__(self, estate: Estate, server: str, folders: Folders, clock: Clock) -> None:
-        self.peers: Peers[Any] | None = None
+    def __init__(
+        self,
+        estate: Estate,
+        server: str,
+        folders: Folders,
+        clock: Clock,
+        *,
+        jobs: Jobs | None = None,
+        changed: Callable[[], None] = lambda: None,
+        told: Callable[[str, Mapping[str, Judged], bool], None] = lambda _peer, _of, _whole: None,
+    ) -> None:
+        self.peers: Peers[Judged] | None = None
         self._estate, self._server, self._folders, self._clock = estate, server, folders, clock
+        self._jobs, self._changed, self._told = jobs, changed, told
         self._renewal: Renewal | None = None
         self._trouble = ""
 
@@ -42,16 +55,19 @@ class Lookouts:
         identity = await self._identity()
         servers = {name: one.address for name, one in self._estate.servers.items()}
         renewal = Renewal(identity, servers, self._authority(), self._clock)
-        peers: Peers[Any] = Peers(
+        peers = Peers(
             self._estate,
             self._server,
             TlsTransport(identity, places, self._clock),
             self._clock,
-            judged=object,
+            judged=Judged,
             targets=[target.name for target in targets(self._estate)],
             boot=secrets.token_hex(8),
             identity=identity,
             answers=renewal.answer,
+            jobs=self._jobs,
+            changed=self._changed,
+            told=self._told,
         )
         self.peers, self._renewal = peers, renewal
         async with asyncio.TaskGroup() as group:

@@ -14,6 +14,7 @@ import typer
 
 from binome.cli.agreement import agreement
 from binome.cli.exits import Exit, fail, read_estate
+from binome.cli.eyes import Eyes
 from binome.cli.lookouts import Lookouts
 from binome.drivers.host.maintenance import MaintenanceFiles
 from binome.estate import Estate
@@ -92,13 +93,16 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
             )
             works.append(exchange.run())
             troubled.append(lambda: [exchange.problem] if exchange.problem else [])
-        lookouts = Lookouts(estate, server, folders, clock)
+        files = MaintenanceFiles(data)
+        loop = Loop(server, estate, journal, {"maintenance": files}, clock, shown=(files,))
+        eyes = Eyes(estate, server, clock, etcd=etcd, hearing=lambda: lookouts.peers, changed=loop.nudge)
+        lookouts = Lookouts(estate, server, folders, clock, jobs=eyes.beats, changed=loop.nudge, told=eyes.watch.told)
+        loop.observers = eyes.observers
+        works.append(eyes.run())
         if len(_lookouts(estate)) > 1:
             works.append(lookouts.run())
             troubled.append(lookouts.problems)
-        files = MaintenanceFiles(data)
-        loop = Loop(server, estate, journal, {"maintenance": files}, clock, shown=(files,))
-        troubled += [journal.problems, loop.problems]
+        troubled += [journal.problems, loop.problems, eyes.problems]
         socket = Path(folders.run) / "binome.sock"
         door = keep_open(socket, loop, lambda: [one for ask in troubled for one in ask()], lookouts.shown)
         works += [journal.run(), loop.run(), door]

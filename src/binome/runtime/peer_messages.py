@@ -53,12 +53,14 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
 class Beat(msgspec.Struct, frozen=True, tag="beat"):
     """A heartbeat. `ages` are milliseconds since each of the others was last heard, by the sender's monotonic clock.
 
-    Who was never heard is not in it. `at_ms` is what the sender believes to be the time since 1970.
+    Who was never heard is not in it. `at_ms` is what the sender believes to be the time since 1970. `jobs` are
+    milliseconds since the sender last knew a job to beat (heartbeats.py).
     """
 
     sequence: _Count
     at_ms: _Count
     ages: Annotated[dict[_Name, _Count], _Few]
+    jobs: Annotated[dict[_Name, _Count], _Few] = {}
 
 
 class Took(msgspec.Struct, frozen=True, tag="took"):

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -72,6 +72,16 @@ class Silent(NamedTuple):
     why: str
 
 
+class Jobs(Protocol):
+    """The beats of jobs (heartbeats.py), which lookouts tell one another: a job beats at one of them."""
+
+    def ages_s(self) -> Mapping[str, float]:
+        """Seconds since the newest beat of each job that is known here."""
+
+    def heard(self, ages_s: Mapping[str, float]) -> None:
+        """Takes in another lookout's word for them."""
+
+
 class _Heard(Generic[Judged]):
     """What is known from one peer."""
 
@@ -90,7 +100,7 @@ class Peers(Generic[Judged]):
 
     `identity` has the list of what was revoked, where there is one. `boot` is another text after each start. `changed`
     is called when a peer is heard or falls silent, and when a view changes; `told` with a peer and what it has just
-    told: all of its verdicts, and True, or those that changed, and False.
+    told: all of its verdicts, and True, or those that changed, and False. `jobs` are whose beats are handed on.
     """
 
     def __init__(
@@ -105,6 +115,7 @@ class Peers(Generic[Judged]):
         boot: str,
         identity: Identity | None = None,
         answers: Handler | None = None,
+        jobs: Jobs | None = None,
         changed: Callable[[], None] = lambda: None,
         told: Callable[[str, Mapping[str, Judged], bool], None] = lambda _peer, _of, _whole: None,
     ) -> None:
@@ -114,7 +125,7 @@ class Peers(Generic[Judged]):
         self._transport, self._clock, self._identity = transport, clock, identity
         self._judged = msgspec.msgpack.Decoder(judged)
         self._targets = frozenset(targets)
-        self._answers, self._changed, self._told = answers, changed, told
+        self._answers, self._changed, self._told, self._jobs = answers, changed, told, jobs
         self._hello = Hello(PROTOCOL, version(), estate.estate, model_of(estate), boot)
         self._heard: dict[str, _Heard[Judged]] = {one: _Heard() for one in self.others}
         self._troubles: dict[tuple[str, str], tuple[float, str]] = {}  # (a server, which direction) → when, what
@@ -195,7 +206,8 @@ class Peers(Generic[Judged]):
     def beat(self, sequence: int) -> Beat:
         """Its heartbeat now."""
         ages = {peer: round(since_s * 1000) for peer, since_s in self.heard.items()}
-        return Beat(sequence, max(self._clock.now_ms(), 0), ages)
+        jobs = {job: round(age_s * 1000) for job, age_s in self._jobs.ages_s().items()} if self._jobs else {}
+        return Beat(sequence, max(self._clock.now_ms(), 0), ages, jobs)
 
     def newer_list(self, number: int) -> bytes | None:
         """Its list of what was revoked, where that is newer than the one of this number."""
@@ -282,6 +294,8 @@ class Peers(Generic[Judged]):
         one.at_s = self._clock.monotonic_s()
         one.ages = {peer: age_ms for peer, age_ms in beat.ages.items() if peer in self._servers}
         one.apart_ms = abs(self._clock.now_ms() - beat.at_ms)
+        if self._jobs is not None and beat.jobs:
+            self._jobs.heard({job: age_ms / 1000 for job, age_ms in beat.jobs.items()})
         self._look()
 
     def _verdicts_came(self, peer: str, one: _Heard[Judged], message: Verdicts) -> None:

@@ -51,10 +51,6 @@ class Hearing(Protocol):
     def seen_by(self) -> Mapping[str, Mapping[str, int]]:
         """Milliseconds since each peer had heard each of the others, as of its last word."""
 
-    @property
-    def views(self) -> Mapping[str, Mapping[str, Judged]]:
-        """Each peer's verdicts."""
-
     def silent(self) -> Sequence[Silent]:
         """The peers that are not heard."""
 
@@ -88,7 +84,6 @@ class Watch:
         self._knocks = Knocks(_doors(self._watchers, estate, self.targets), clock)
         self._clock, self._hearing, self._changed = clock, hearing, changed
         self._spoken_to: Hearing | None = None
-        self._news_of_views = False
         self._silences: object = None  # what was seen of them last
 
     def saw(self, observation: Observation) -> None:
@@ -98,9 +93,9 @@ class Watch:
         if judged is not None:
             self._judged({observation.target: judged})
 
-    def heard(self) -> None:
-        """Takes in that something new was heard from the others."""
-        self._news_of_views = True
+    def told(self, peer: str, verdicts: Mapping[str, Judged], whole: bool) -> None:
+        """Takes in what another lookout believes: of some targets, or of all of them."""
+        self.tally.hear(peer, verdicts, whole=whole)
         self._changed()
 
     async def run(self) -> None:
@@ -155,14 +150,10 @@ class Watch:
             hearing.publish(self.judges.judged())
 
     def _hear(self) -> None:
-        """Takes in what the others say now, and who says nothing."""
+        """Takes in who says nothing."""
         hearing = self._hearing()
         if hearing is None:
             return
-        if self._news_of_views:
-            self._news_of_views = False
-            for peer, judged in hearing.views.items():
-                self.tally.hear(peer, judged, whole=True)
         now_ms = self._clock.now_ms()
         self.tally.quiet({one.peer: now_ms - round(one.since_s * 1000) for one in hearing.silent()})
 
