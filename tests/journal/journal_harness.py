@@ -182,11 +182,11 @@ class Lookouts:
         line, clock = Line(self._clients[name]), StandingClock()
         self.stores[name], self._lines[name], self._clocks[name] = store, line, clock
 
-        async def beside_primary() -> bool:
-            return name in self.beside_primary
+        async def stands_back() -> float:
+            return float(name in self.beside_primary)
 
         journal = OrderedJournal(
-            self.estate, name, self.names, etcd=line, store=store, clock=clock, beside_primary=beside_primary
+            self.estate, name, self.names, etcd=line, store=store, clock=clock, stands_back=stands_back
         )
         self.journals[name] = journal
         self._tasks[name] = asyncio.ensure_future(journal.run())

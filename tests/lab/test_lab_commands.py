@@ -71,8 +71,8 @@ def test_a_lab_goes_up_once_is_burned_and_goes_down(tmp_path: Path) -> None:
         "gra-db": {"role": "primary", "state": "up"},
         "sbg-db": {"role": "standby", "state": "up"},
     }
-    assert {"link sms (sms)", "vault vault-ams (restic)", "lookout"} <= set(report["not_built"])
-    assert set(report) == {"state", "folder", "sites", "services", "not_built"}
+    assert {"link sms (sms)", "vault vault-ams (restic)"} <= set(report["not_built"])
+    assert set(report) == {"state", "folder", "sites", "services", "lookouts", "not_built"}
 
     check_that_real_servers_get_the_same_files(tmp_path)
 

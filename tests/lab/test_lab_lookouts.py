@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-import socket
+import signal
 import subprocess
 import sys
 import time
@@ -14,14 +15,13 @@ from typing import Any
 
 import pytest
 
-import binome
 from binome.lab.guard import passing_lab
 from binome.lab.lab import Lab
-from binome.lab.process import Program
+from binome.lab.lookouts import names as lookouts_of
+from binome.lab.lookouts import said
 from tests.lab.conftest import LITTORAL
 
 pytestmark = pytest.mark.lab
-OURS = str(Path(binome.__file__).parents[1])  # the code that is tested, wherever the command is installed
 BINOME = str(Path(sys.executable).with_name("binome"))
 
 
@@ -30,31 +30,24 @@ class Lookouts:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
-        self.names = lab.estate.lookout.on if lab.estate.lookout else ()
-        self.running = {name: self.start(name) for name in self.names}
+        self.names = lookouts_of(lab.estate)
+        self.alive = set(self.names)
 
     def root(self, name: str) -> Path:
-        return self.lab.folder / "servers" / name
+        return self.lab.root(name)
 
-    def start(self, name: str) -> subprocess.Popen[bytes]:
-        arguments = (BINOME, "run", str(LITTORAL), "--as", name, "--root", str(self.root(name)))
-        program = Program(arguments, environment={"PYTHONPATH": OURS})
-        return self.lab.spawn(name, program, f"{name}.binome.log")
+    def start(self, name: str) -> None:
+        self.lab.start_lookout(name)
+        self.alive.add(name)
 
     def kill(self, name: str) -> None:
-        self.running.pop(name).kill()
+        self.alive.remove(name)
+        for pid in self.lab.pids(name):
+            if b"binome.cli.entry" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
 
     def status(self, name: str) -> dict[str, Any]:
-        try:
-            with socket.socket(socket.AF_UNIX) as connection, connection.makefile("rwb") as lines:
-                connection.settimeout(2)
-                connection.connect(str(self.root(name) / "run" / "binome" / "binome.sock"))
-                lines.write(b'{"do": "status"}\n')
-                lines.flush()
-                said: dict[str, Any] = json.loads(lines.readline())
-                return said
-        except OSError:
-            return {"leads": None, "plans": [], "entries": 0}
+        return said(self.root(name)) or {"leads": None, "plans": [], "entries": 0}
 
     def leader(self) -> str:
         """The lookout that leads; waits until one does."""
@@ -63,7 +56,7 @@ class Lookouts:
         return leader
 
     def _leading(self) -> list[str]:
-        return [name for name in self.running if self.status(name)["leads"] is not None]
+        return [name for name in self.alive if self.status(name)["leads"] is not None]
 
     def command(self, via: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         door = str(self.root(via) / "run" / "binome" / "binome.sock")
@@ -88,7 +81,7 @@ class Lookouts:
 
     def without(self, subject: str) -> list[str]:
         """The lookouts that run, and on which a subject's file does not lie."""
-        return [name for name in self.running if name not in self.held(subject)]
+        return [name for name in self.alive if name not in self.held(subject)]
 
 
 @pytest.fixture
@@ -118,7 +111,7 @@ def test_maintenance_outlives_the_leader_that_began_it(lookouts: Lookouts) -> No
     assert lookouts.without("database") == [], "all that live still have the file"
     lookouts.lab.wait_for(lambda: [plan["plan"] for plan in lookouts.status(second)["plans"]], "its end", 20)
 
-    lookouts.running[first] = lookouts.start(first)
+    lookouts.start(first)
     ends = {name: lookouts.status(second)["entries"] for name in lookouts.names}
     lookouts.lab.wait_for(
         lambda: [name for name, end in ends.items() if lookouts.status(name)["entries"] < end], "the mirrors", 20
@@ -180,7 +173,7 @@ def test_without_an_identity_a_lookout_says_so_and_takes_one_when_it_comes(looko
     assert lookouts.status("par-watch")["problems"] == []
     lookouts.kill("par-watch")
     tls.rename(tls.with_name("away"))
-    lookouts.running["par-watch"] = lookouts.start("par-watch")
+    lookouts.start("par-watch")
     wanted = "binome ca issue par-watch"
     lookouts.lab.wait_for(
         lambda: [] if wanted in lookouts.command("par-watch", "status").stdout else ["the problem"], "said", 20

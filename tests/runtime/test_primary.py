@@ -6,7 +6,7 @@ import asyncio
 
 from binome.estate import load
 from binome.ports import Put, Range
-from binome.runtime.primary import beside_primary, leader_key
+from binome.runtime.primary import BESIDE_MEMBER_S, BESIDE_PRIMARY_S, leader_key, stand_back_s
 from binome.sim.etcd_state import EtcdState
 from tests.runtime.world import LITTORAL
 
@@ -22,20 +22,21 @@ class Keys:
         return self.state.range(key)
 
 
-def beside(server: str, **keys: str) -> bool:
-    return asyncio.run(beside_primary(LITTORAL, server, Keys(**keys)))  # type: ignore[arg-type]
+def back_s(server: str, **keys: str) -> float:
+    return asyncio.run(stand_back_s(LITTORAL, server, Keys(**keys)))  # type: ignore[arg-type]
 
 
-def test_the_lookouts_of_the_primarys_site_stand_beside_it_and_the_others_do_not() -> None:
+def test_the_nearer_the_primary_the_longer_a_lookout_lets_others_go_first() -> None:
+    lookouts = ("gra-edge", "sbg-edge", "par-watch")
     primary = {"/service/littoral/leader": "gra-db"}
-    assert [beside(server, **primary) for server in ("gra-edge", "sbg-edge", "par-watch")] == [True, False, False]
+    assert [back_s(server, **primary) for server in lookouts] == [BESIDE_PRIMARY_S, BESIDE_MEMBER_S, 0]
     primary = {"/service/littoral/leader": "sbg-db"}
-    assert [beside(server, **primary) for server in ("gra-edge", "sbg-edge", "par-watch")] == [False, True, False]
+    assert [back_s(server, **primary) for server in lookouts] == [BESIDE_MEMBER_S, BESIDE_PRIMARY_S, 0]
 
 
-def test_without_a_primary_or_with_one_that_the_estate_does_not_know_nobody_does() -> None:
-    assert not beside("gra-edge")
-    assert not beside("gra-edge", **{"/service/littoral/leader": "elsewhere"})
+def test_without_a_primary_or_with_one_that_the_estate_does_not_know_members_count() -> None:
+    assert back_s("gra-edge") == BESIDE_MEMBER_S
+    assert back_s("gra-edge", **{"/service/littoral/leader": "elsewhere"}) == BESIDE_MEMBER_S
 
 
 def test_without_a_scope_patroni_has_the_services_own_name() -> None:

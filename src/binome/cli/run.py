@@ -29,7 +29,7 @@ from binome.render import Folders, RenderError
 from binome.runtime.clock import SystemClock
 from binome.runtime.door import keep_open
 from binome.runtime.loop import Loop
-from binome.runtime.primary import beside_primary
+from binome.runtime.primary import stand_back_s
 
 
 def run(
@@ -85,7 +85,7 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
                 etcd=etcd,
                 store=store,
                 clock=clock,
-                beside_primary=partial(beside_primary, estate, server, etcd),
+                stands_back=partial(stand_back_s, estate, server, etcd),
             )
             key, heads = key_at(data / "head.key"), data / "heads"
             exchange = HeadExchange(

@@ -25,8 +25,6 @@ AT_ONCE, AT_ONCE_BYTES = 100, 512 * 1024
 """What one transaction holds of drafts: etcd takes 128 operations and 1.5 MiB."""
 LARGEST_REQUEST_BYTES = 16 * 1024
 ROLL_CALL_S = 1.0
-STAND_BACK_S = 1.0
-"""For so long who stands beside a primary lets others take the lead."""
 LISTED_AT_ONCE = 500
 LOOK_EVERY_S = 0.02
 LARGE_BYTES = 1 << 30  # half of etcd's own quota

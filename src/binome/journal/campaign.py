@@ -30,7 +30,6 @@ from binome.journal.agreed import (
     LOOK_EVERY_S,
     RENEW_EVERY_S,
     ROLL_CALL_S,
-    STAND_BACK_S,
     TRY_AGAIN_S,
     UPLOADED_AT_ONCE,
     Leader,
@@ -65,8 +64,8 @@ class Reign(msgspec.Struct):
 class Campaign:
     """The campaign of lookout `name` among `members`.
 
-    `append` adds drafts to the journal; `changed` is told when we begin or cease to lead; `beside_primary` says whether
-    we should let others go first.
+    `append` adds drafts to the journal; `changed` is told when we begin or cease to lead; `stands_back` says for
+    how many seconds we let others go first.
     """
 
     def __init__(
@@ -80,11 +79,11 @@ class Campaign:
         clock: Clock,
         append: Callable[[Sequence[Draft]], Awaitable[None]],
         changed: Callable[[], None],
-        beside_primary: Callable[[], Awaitable[bool]],
+        stands_back: Callable[[], Awaitable[float]],
     ) -> None:
         self._name, self._members, self._view = name, tuple(members), view
         self._etcd, self._store, self._clock = etcd, store, clock
-        self._append, self._changed, self._beside_primary = append, changed, beside_primary
+        self._append, self._changed, self._stands_back = append, changed, stands_back
         self._reign: Reign | None = None
 
     @property
@@ -177,8 +176,8 @@ class Campaign:
         """Whether we lead now. The transaction fails where anybody else has moved since we looked."""
         view = self._view
         await view.read()
-        if view.leader is None and await self._beside_primary():
-            await self._clock.sleep(STAND_BACK_S)
+        if view.leader is None and (back_s := await self._stands_back()):
+            await self._clock.sleep(back_s)
         if view.leader is not None:
             return False
         answers = await self._roll_call()

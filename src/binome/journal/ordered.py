@@ -69,15 +69,15 @@ from binome.ports import (
 )
 
 
-async def _nowhere() -> bool:
-    return False
+async def _at_once() -> float:
+    return 0.0
 
 
 class OrderedJournal:
     """A `Journal` of several lookouts. `members` are all that the estate configures, this one included.
 
-    `run` must be running for it to follow and to lead. `beside_primary` says whether this lookout stands in the site of
-    a primary, and so should let others lead.
+    `run` must be running for it to follow and to lead. `stands_back` says for how many seconds this lookout lets others
+    take the lead first.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class OrderedJournal:
         etcd: Etcd,
         store: Store,
         clock: Clock,
-        beside_primary: Callable[[], Awaitable[bool]] = _nowhere,
+        stands_back: Callable[[], Awaitable[float]] = _at_once,
     ) -> None:
         self._root = f"/binome/{estate}/"
         self.name = name
@@ -104,7 +104,7 @@ class OrderedJournal:
             clock=clock,
             append=self.append,
             changed=self._news,
-            beside_primary=beside_primary,
+            stands_back=stands_back,
         )
         self._tidy = Tidy(members, self._view, self._campaign, etcd=etcd, clock=clock)
         self._in_doubt = True  # what etcd holds must be read before anything is appended

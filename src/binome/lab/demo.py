@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Literal, get_args
 
-from binome.lab import checker, engines
+from binome.lab import checker, engines, lookouts, telling
 from binome.lab.checker import Evidence
 from binome.lab.clients import PATIENCES_S, Clients, held_by, prepare_ledger
 from binome.lab.engines import Look
@@ -71,6 +71,8 @@ class Outcome:
     unanswered: dict[str, int]  # operations that neither attempt of a client got an answer for
     flows: bool  # both clients got writes acknowledged again after the fault
     new_primary_s: float | None
+    verdict_s: float | None  # until the lookouts agreed on the site as the cause, and how they said it
+    scope: str
     time_to_redundancy_s: float | None
     events: tuple[Event, ...]
     engines: dict[str, str]
@@ -98,6 +100,8 @@ class Watcher:
         self.role_since_s: dict[tuple[str, Look], float] = {}  # (server, look) of the database → since when
         self._lab, self._clients, self._say = lab, clients, say
         self._database = lab.database()
+        self._journal = lookouts.Following({name: lab.root(name) for name in lookouts.names(lab.estate)})
+        self.verdict: tuple[float, str] | None = None  # when a site was agreed to be lost, and the sentence
         self._begun_s = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
@@ -129,6 +133,7 @@ class Watcher:
         try:
             while not self._stop.wait(_WATCH_EVERY_S):
                 self._follow_logs()
+                self._follow_journal()
                 self._look()
         except BaseException as error:  # handed to whoever waits for what we see
             self.failure = error
@@ -144,6 +149,16 @@ class Watcher:
                 if one.state == "acknowledged":
                     self.view.acknowledged += 1
                     counts[int(max(one.at_s - self._begun_s, 0))] += 1
+
+    def _follow_journal(self) -> None:
+        """Notes what the lookouts have agreed on and decided; before the load there is nothing to tell of."""
+        for entry, fact in self._journal.grown():
+            at_s = time.monotonic() - (time.time_ns() // 1_000_000 - entry.at_ms) / 1000
+            words = telling.words(fact, entry)
+            if words and self.view.faulted_at_s is not None and at_s >= self.view.faulted_at_s:
+                self.happened(words, at_s)
+                if self.verdict is None and telling.names_site(fact, self.view.site):
+                    self.verdict = at_s, words
 
     def _look(self) -> None:
         looks, before = self._lab.looks(), self.view.looks
@@ -195,6 +210,8 @@ def demonstrate(lab: Lab, view: View, say: Callable[[Event], None]) -> Outcome:
         unanswered=checker.unanswered(clients.records()),
         flows=flow,
         new_primary_s=_since(faulted_at_s, new_primary_at_s),
+        verdict_s=_since(faulted_at_s, watcher.verdict[0]) if watcher.verdict else None,
+        scope=watcher.verdict[1] if watcher.verdict else "",
         time_to_redundancy_s=_since(faulted_at_s, whole_at_s),
         events=tuple(sorted(watcher.events, key=lambda event: event.at_s)),
         engines=engines.versions(),

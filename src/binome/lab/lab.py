@@ -27,7 +27,7 @@ from typing import Any
 
 from binome.estate import Estate, load
 from binome.estate.model import EtcdService, PostgresqlService
-from binome.lab import cgroup, engines, inside, network, process, web
+from binome.lab import cgroup, engines, inside, lookouts, network, process, web
 from binome.lab.engines import ENGINES, Look, Place
 from binome.lab.errors import LabError, LabTimeoutError
 from binome.lab.network import Network
@@ -130,7 +130,7 @@ class Lab:
             self._reap()
             if wipe:
                 for server in self.servers_of(site):
-                    shutil.rmtree(self._root(server), ignore_errors=True)
+                    shutil.rmtree(self.root(server), ignore_errors=True)
 
     def cut(self, site: str) -> None:
         """Takes a site's network away; what runs in it lives on, alone."""
@@ -209,7 +209,18 @@ class Lab:
                 name: {server: {"role": one.role, "state": one.state} for server, one in members.items()}
                 for name, members in looks.items()
             },
+            "lookouts": {
+                name: {"leads": said is not None and said["leads"] is not None, "state": "up" if said else "down"}
+                for name, said in self.lookouts().items()
+            },
             "not_built": engines.not_built(self.estate),
+        }
+
+    def lookouts(self) -> dict[str, dict[str, Any] | None]:
+        """What each lookout says of itself; None where it says nothing."""
+        return {
+            name: None if self._state.sites[self._site(name)] == "burned" else lookouts.said(self.root(name))
+            for name in lookouts.names(self.estate)
         }
 
     def wait_until_whole(self, say: Say = _silent, timeout_s: float = READY_TIMEOUT_S) -> None:
@@ -219,16 +230,22 @@ class Lab:
         def missing() -> list[str]:
             looks = self.looks()
             lacking = {service: self._lacking(service, members) for service, members in looks.items()}
+            statuses = {name: said for name, said in self.lookouts().items() if self._is_reachable(name)}
+            lacking["the lookouts"] = lookouts.lacking(statuses)
+            if statuses and not lacking["the lookouts"] and "the lookouts" not in told:
+                told.add("the lookouts")
+                leader = next(name for name, said in statuses.items() if said and said["leads"] is not None)
+                say(f"{len(statuses)} lookouts are up, {leader} leads")
             for service, members in looks.items():
                 if not lacking[service] and service not in told:
                     told.add(service)
                     say(f"{service} is up: " + ", ".join(f"{server} {one.role}" for server, one in members.items()))
-            return [f"{service} on {what}" for service, whats in lacking.items() for what in whats]
+            return [f"{service}: {what}" for service, whats in lacking.items() for what in whats]
 
         self.wait_for(missing, "the engines", timeout_s)
 
     def _lacking(self, service: str, members: dict[str, Look]) -> list[str]:
-        expected = [server for server in members if self._state.sites[self._site(server)] not in ("burned", "cut")]
+        expected = [server for server in members if self._is_reachable(server)]
         lacking = [f"{server} ({members[server].state})" for server in expected if members[server].state != "up"]
         options = self.estate.services[service]
         if lacking or not isinstance(options, PostgresqlService):
@@ -239,6 +256,9 @@ class Lab:
         if options.replication == "synchronous" and len(expected) > 1 and not self._waits_for_standby(primaries[0]):
             return [f"{primaries[0]} (no synchronous standby yet)"]
         return []
+
+    def _is_reachable(self, server: str) -> bool:
+        return self._state.sites[self._site(server)] not in ("burned", "cut")
 
     def wait_for(self, missing: Callable[[], list[str]], what: str, timeout_s: float) -> None:
         """Waits until `missing` finds nothing. Raises LabTimeoutError, with what it found last, after `timeout_s`."""
@@ -275,7 +295,7 @@ class Lab:
 
     def run_sql(self, service: str, server: str, sql: str, database: str = "postgres") -> str:
         """Runs SQL as the postgres user on a server, through its socket; returns bare, unaligned rows."""
-        socket = Folders(str(self._root(server))).run
+        socket = Folders(str(self.root(server))).run
         arguments = ("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", socket, "-d", database, "-c", sql)
         return run("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--", *arguments)
 
@@ -304,13 +324,14 @@ class Lab:
     def _site(self, server: str) -> str:
         return self._network.servers[server][0]
 
-    def _root(self, server: str) -> Path:
+    def root(self, server: str) -> Path:
+        """The folder that a server has for /."""
         return self.folder / "servers" / server
 
     def _place(self, service: str, server: str) -> Place:
         address = self._network.servers[server][1]
         shared = self.folder / "shared"
-        return Place(service, server, address, self._root(server), shared, self._state.secrets)
+        return Place(service, server, address, self.root(server), shared, self._state.secrets)
 
     def _with_role(self, service: str, role: str) -> str:
         holders = [server for server, one in self.looks()[service].items() if one.role == role]
@@ -334,6 +355,14 @@ class Lab:
             for service, options in self._services():
                 if isinstance(options, kind):
                     self._start_members(service, options, [server for server in options.on if server in servers])
+        for server in lookouts.names(self.estate):
+            if server in servers:
+                self.start_lookout(server)
+
+    def start_lookout(self, server: str) -> subprocess.Popen[bytes]:
+        """Starts `binome run` on a server."""
+        program = lookouts.program(self.folder / "estate.yaml", server, self.root(server))
+        return self.spawn(server, program, f"{server}.binome.log")
 
     def _start_members(self, service: str, options: Any, members: list[str]) -> None:
         """Starts members of one service. Who founds a database is not left to chance: it is the first of the estate."""
@@ -355,7 +384,7 @@ class Lab:
         self.wait_for(missing, service, READY_TIMEOUT_S)
 
     def _write_files(self, server: str, *, rejoin: bool) -> None:
-        folders = Folders(str(self._root(server)))
+        folders = Folders(str(self.root(server)))
         for folder in (folders.data, folders.run):
             Path(folder).mkdir(parents=True, exist_ok=True)
         for path, text in render(self.estate, server, folders, rejoin=rejoin).items():

@@ -38,6 +38,8 @@ def as_json(outcome: Outcome) -> Report:
         "outage_s": outcome.outage_s,
         "outage_impatient_s": outcome.outage_impatient_s,
         "new_primary_s": outcome.new_primary_s,
+        "verdict_s": outcome.verdict_s,
+        "scope": outcome.scope,
         "time_to_redundancy_s": outcome.time_to_redundancy_s,
         "patience_s": list(PATIENCES_S.values()),
         "events": [{"at_s": event.at_s, "what": event.what} for event in outcome.events],
@@ -109,6 +111,7 @@ def figures(report: Report) -> list[tuple[str, str, str]]:
             f"longest silence, patience {patient_s:g} s; {impatient:.2f} s at {impatient_s:g} s; {never:,} in vain"
         )
         rows.append((f"outage of {noun}", f"{patient:.2f} s", meaning))
+    rows.append(("verdict", _seconds(report["verdict_s"]), report["scope"] or "the lookouts agreed on no cause"))
     if report["fault"] != "burn-standby":
         rows.append(
             ("new primary", _seconds(report["new_primary_s"]), "from the fault until the standby had taken over")

@@ -7,6 +7,9 @@ from binome.estate import Estate
 from binome.estate.model import PostgresqlService
 from binome.ports import Etcd
 
+BESIDE_PRIMARY_S = 1.0
+BESIDE_MEMBER_S = 0.5
+
 
 def leader_key(estate: Estate, service: str) -> str:
     """The key below which Patroni keeps the name of a database's primary."""
@@ -15,18 +18,20 @@ def leader_key(estate: Estate, service: str) -> str:
     return f"/service/{scope or service}/leader"
 
 
-async def beside_primary(estate: Estate, server: str, etcd: Etcd) -> bool:
-    """Whether the primary of any database stands in the site of this server. Fails as etcd does."""
+async def stand_back_s(estate: Estate, server: str, etcd: Etcd) -> float:
+    """How long a lookout lets others take the lead first, in seconds: by what stands in its own site.
+
+    Longest beside the primary of a database, less beside another member, which may be primary after the next fire; not
+    at all elsewhere. Fails as etcd does.
+    """
     domains = Domains(estate)
+    here, longest_s = domains.site(server, estate), 0.0
     for name, service in estate.services.items():
         if isinstance(service, PostgresqlService):
+            if any(domains.site(member, estate) == here for member in service.on):
+                longest_s = max(longest_s, BESIDE_MEMBER_S)
             found = (await etcd.range(leader_key(estate, name))).keys
             primary = found[0].value.decode(errors="replace") if found else ""
-            if primary in estate.servers and _site(estate, domains, primary) == _site(estate, domains, server):
-                return True
-    return False
-
-
-def _site(estate: Estate, domains: Domains, server: str) -> frozenset[str]:
-    """The sites that a server stands in, also through its domains."""
-    return frozenset(one for one in domains.around(server) if one in estate.sites)
+            if primary in estate.servers and domains.site(primary, estate) == here:
+                longest_s = BESIDE_PRIMARY_S
+    return longest_s

@@ -113,7 +113,7 @@ class Node:
             etcd=etcd,
             store=store,
             clock=self.clock,
-            beside_primary=self._beside_primary,
+            stands_back=self._stands_back,
         )
         self.journal, self.store = journal, store
         observed = ObservedJournal(self.name, journal, self._history)
@@ -125,8 +125,8 @@ class Node:
         except Exception as error:
             self._die(process, _told(error))
 
-    async def _beside_primary(self) -> bool:
-        return self._is_beside_primary
+    async def _stands_back(self) -> float:
+        return float(self._is_beside_primary)
 
     def _die(self, process: Process, why: str) -> None:
         self._history.add(Died(self.name, why))
