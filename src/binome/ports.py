@@ -12,8 +12,10 @@ from typing import Literal, NamedTuple, Protocol
 
 from binome.core.decision import View
 from binome.core.entry import Draft, Entry, Head
+from binome.core.paging_notes import AnyNote, Sent
 from binome.core.plan import Command, Outcome
 from binome.core.target import Answer, Target
+from binome.estate.model import Sender
 
 # -- time
 
@@ -281,6 +283,69 @@ class Observer(Protocol):
 
     def observed(self, view: View, now_ms: int) -> Sequence[Draft]:
         """What the state does not say yet; nothing once it does, so that asking again does no harm."""
+
+
+# -- pages
+
+
+class Outbox(Protocol):
+    """What happened to the pages of one lookout, durable on it, in order. Nobody else's agreement is needed."""
+
+    def append(self, notes: Sequence[AnyNote]) -> None:
+        """Adds notes; durable when it returns. Raises StoreError: then they may or may not be found later."""
+
+    def read(self) -> list[AnyNote]:
+        """Every note, in order. Raises StoreError."""
+
+    def forget(self, before_ms: int) -> None:
+        """Lets go of the notes of a time before. Raises StoreError."""
+
+    def close(self) -> None:
+        """Lets the file go."""
+
+
+class Message(NamedTuple):
+    """What a sender is given. `id` is the same whenever the same is sent again, so that a provider may know it again.
+
+    `to` is a phone number, a mail address, or a person's name, as the sender's kind needs. `sms` fits one text message
+    and is one printable line, as `subject` is; `body` has several. `at_ms` is since 1970.
+    """
+
+    id: str
+    person: str
+    to: str
+    sms: str
+    subject: str
+    body: str
+    at_ms: int
+
+
+class Delivery(NamedTuple):
+    """What came of sending. `said` is one printable line, of at most 200 characters, without any secret."""
+
+    outcome: Sent
+    said: str
+
+
+class Notify(Protocol):
+    """Sends messages in one way. It is made by a `NotifyFactory`; it keeps nothing from one message to the next."""
+
+    async def send(self, message: Message) -> Delivery:
+        """Sends it once. Raises nothing.
+
+        Accepted only where the other side said so; refused or later only where it surely has not been sent; anything
+        else, also a lost reply and an answer that makes no sense, is unknown.
+        """
+
+
+class NotifyFactory(Protocol):
+    """What an entry point of the group `binome.notify` names; the entry point's own name is the sender's kind."""
+
+    def __call__(self, name: str, options: Sender, secret: Callable[[str], str]) -> Notify:
+        """Makes a sender. `secret` gives what `env:NAME` or `file:PATH` stands for, and raises OSError.
+
+        Raises ValueError, saying what the estate lacks, where nothing could be sent with these options.
+        """
 
 
 # -- hands

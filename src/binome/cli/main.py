@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from binome.cli import ca, demo, estate, journal, lab, maintenance, plan, render, run, status
+from binome.cli import ca, demo, estate, journal, lab, maintenance, oncall, plan, render, run, status
 from binome.cli.check import check
 
 app = typer.Typer(
@@ -25,3 +25,4 @@ app.add_typer(maintenance.app, name="maintenance")
 app.add_typer(plan.app, name="plan")
 app.add_typer(journal.app, name="journal")
 app.add_typer(ca.app, name="ca")
+app.command("oncall")(oncall.show)

@@ -18,12 +18,9 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    GetJsonSchemaHandler,
     PrivateAttr,
     ValidationInfo,
 )
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
 
 from binome.estate.problem import Place, did_you_mean, shown
 from binome.estate.scalars import (
@@ -37,12 +34,15 @@ from binome.estate.scalars import (
     Few,
     FilePath,
     FolderPath,
+    GoodStatus,
     Handover,
     HeaderName,
     HostName,
     Interval,
+    JsonPath,
     Line,
     Milliseconds,
+    Moment,
     Name,
     Option,
     OptionName,
@@ -52,7 +52,7 @@ from binome.estate.scalars import (
     Reason,
     Secret,
     Share,
-    Status,
+    Template,
     TimeOfDay,
     Url,
     UrlPath,
@@ -60,44 +60,13 @@ from binome.estate.scalars import (
     Zone,
     wrong,
 )
-from binome.estate.tables import EMPTY, Table
+from binome.estate.tables import EMPTY, Many, Some, Statuses, Table
 from binome.estate.text import Marks
 
 Names = Mapping[str, frozenset[str]]
 """The context of a validation: the names that each section of the file defines."""
 
 _T = TypeVar("_T")
-
-
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-def _not_empty(values: tuple[_T, ...], info: ValidationInfo) -> tuple[_T, ...]:
-    if not values:
-        raise wrong(f"an empty `{(info.field_name or 'list').removesuffix('_')}`", "at least one name", "Name one.")
-    return values
-
-
-class _OrOne:
-    """Tells the schema that a single name may stand for a list of one, and what else it says of the list."""
-
-    def __init__(self, **more: Any) -> None:
-        self._more = more
-
-    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        schema = {**handler(core), **self._more}
-        return {"anyOf": [schema, schema["items"]]}
-
-
-Many = Annotated[tuple[_T, ...], BeforeValidator(_as_list), _OrOne()]
-"""A list of names, each given once (whole.py sees to that); a single one may stand without brackets."""
-Statuses = Annotated[
-    tuple[Status, ...], BeforeValidator(lambda value: [value] if type(value) is int else value), _OrOne()
-]
-"""A list of statuses of HTTP; a single one may stand without brackets."""
-Some = Annotated[tuple[_T, ...], BeforeValidator(_as_list), AfterValidator(_not_empty), _OrOne(minItems=1)]
-"""The same, with at least one name."""
 
 
 def _known(*sections: str) -> AfterValidator:
@@ -370,6 +339,14 @@ class Contact(Record):
 ContactName = Annotated[Name, _known("contacts")]
 
 
+class Override(Record):
+    """Somebody who is on call out of turn. The times are of the rota's zone."""
+
+    who: ContactName
+    from_: Moment
+    until: Moment
+
+
 class Rota(Record):
     """Who is on call, in turns."""
 
@@ -377,23 +354,42 @@ class Rota(Record):
     daily: Many[ContactName] = ()
     zone: Zone = "UTC"
     handover: Handover = "Mon 09:00"
+    overrides: tuple[Override, ...] = ()
 
 
 class Route(Record):
-    """By which sender a page goes, how long after the one before it."""
+    """By which sender a page goes, how long after the one before it, and pages of which severity."""
 
     via: Annotated[Name, _known("senders")]
     after_ms: Milliseconds = 0
+    for_: Many[Literal["critical", "warning", "info"]] = ()
+
+
+class Acceptance(Record):
+    """How an answer looks that says: accepted. `json` leads to a value, which `matches` must match."""
+
+    status: tuple[GoodStatus, ...] = ()
+    json_: JsonPath | None = None
+    matches: Template | None = None
 
 
 class Sender(Record):
-    """How pages are sent."""
+    """How pages are sent. What a kind does not know of these keys, it does not look at."""
 
     kind: Literal["sms-http", "smtp", "webhook"]
     url: Url | None = None
     host: HostName | None = None
     secret: Secret | None = None
     in_: Many[DomainName] = ()
+    method: Literal["POST", "PUT", "GET"] = "POST"
+    format: Literal["json", "form"] = "json"
+    headers: Table[HeaderName, Template] = EMPTY
+    body: Template | None = None
+    accepted: Acceptance = Acceptance()
+    from_: Email | None = None
+    user: Template | None = None
+    port: Port = 587
+    tls: Literal["starttls", "implicit", "none"] = "starttls"
 
 
 class People(Record):
@@ -404,6 +400,8 @@ class People(Record):
     rota: Rota = Rota()
     routes: tuple[Route, ...] = ()
     senders: Table[Name, Sender] = EMPTY
+    escalate_after_ms: Interval = 300_000
+    acknowledge: Url | None = None
 
 
 class Lookout(Record):

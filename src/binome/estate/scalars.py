@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, LiteralString
 from urllib.parse import urlsplit
 
@@ -33,6 +33,7 @@ _SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,10})?)%")
 _SECRET = re.compile(rf"(env:[A-Z][A-Z0-9_]*|file:{_PATH})")
 _SPACES = "\u00a0\u202f"  # the no-break spaces of French typography
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}")
 _UNITS_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 _UNITS_BYTES = {"TiB": 2**40, "GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "B": 1}
 
@@ -200,6 +201,23 @@ def _read_date(value: Any) -> date:
         raise wrong_value(text, "a date", "Write it as 2027-06-30.") from None
 
 
+def _read_moment(value: Any) -> datetime:
+    expected, remedy = "a day and a time", 'Write it as "2026-12-24 18:00".'
+    text = _text(value, expected, remedy)
+    try:
+        return datetime.strptime(text if _MOMENT.fullmatch(text) else "", "%Y-%m-%d %H:%M")
+    except ValueError:
+        raise wrong_value(text, expected, remedy) from None
+
+
+def _read_template(value: Any) -> str:
+    expected, remedy = "a text of characters that can be seen", "Write it on one line, with {to} and {text} in it."
+    text = _text(value, expected, remedy).strip()
+    if not text or len(text) > 4000 or not text.isprintable():
+        raise wrong_hidden("no text that can be sent", expected, remedy)
+    return text
+
+
 def _read_reason(value: Any) -> str:
     text = _text(value, "a sentence", "Say why, in one line.").strip()
     if len(text) > 500:
@@ -333,6 +351,22 @@ Day = Annotated[
     BeforeValidator(lambda value: value if isinstance(value, date) else _read_date(value)),
     WithJsonSchema({"type": "string", "format": "date"}),
 ]
+Moment = Annotated[
+    datetime,
+    BeforeValidator(lambda value: value if isinstance(value, datetime) else _read_moment(value)),
+    PlainSerializer(lambda value: value.strftime("%Y-%m-%d %H:%M"), return_type=str),
+    _schema(_MOMENT.pattern, "a day and a time such as 2026-12-24 18:00"),
+]
+Template = Annotated[str, BeforeValidator(_read_template), WithJsonSchema({"type": "string"})]
+JsonPath = Annotated[
+    str,
+    BeforeValidator(
+        _matching(
+            r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", "a way through JSON", "Write one such as messages.0.status.", 200
+        )
+    ),
+    _schema(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", "a way through JSON such as messages.0.status"),
+]
 Reason = Annotated[str, BeforeValidator(_read_reason), WithJsonSchema({"type": "string"})]
 _DURATION_REMEDY = "Write it with its unit: 350ms, 2s, 10m, 6h or 1d."
 _DURATION_SCHEMA = _schema(_DURATION.pattern.replace("?:", ""), "a duration such as 350ms, 2s, 10m, 6h or 1d")
@@ -386,6 +420,9 @@ def _read_amount(value: Any) -> float:
     return value
 
 
+GoodStatus = Annotated[
+    int, _whole_number(200, 299), WithJsonSchema({"type": "integer", "minimum": 200, "maximum": 299})
+]
 Port = Annotated[int, _whole_number(1, 65535), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 65535})]
 Status = Annotated[int, _whole_number(100, 599), WithJsonSchema({"type": "integer", "minimum": 100, "maximum": 599})]
 Few = Annotated[int, _whole_number(0, 20), WithJsonSchema({"type": "integer", "minimum": 0, "maximum": 20})]

@@ -7,6 +7,8 @@ the wrong shape is passed over here, because the model reports it.
 from __future__ import annotations
 
 import ipaddress
+import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -57,6 +59,8 @@ def check(document: Document) -> Iterator[Problem]:
     yield from _half_logins(document)
     yield from _unreachable_providers(document)
     yield from _probes(document)
+    yield from _overrides_that_end_first(document)
+    yield from _unreadable_templates(document)
     yield from _shared_names(document)
     yield from _shared_addresses(document)
     yield from _circles(document, "needs", {("services", "needs"): ("services",)})
@@ -190,6 +194,41 @@ def _probes(document: Document) -> Iterator[Problem]:
         if "address" in known and kind in PROBE_KEYS and kind != "dns" and not placed:
             found = f"{shown(name)} has neither `address` nor `host`, and is not on a server that has an address"
             yield Problem(place, found, "where it is to be asked", "Add address:, host: or on:.")
+
+
+def _overrides_that_end_first(document: Document) -> Iterator[Problem]:
+    overrides = _mapping(_mapping(document.data.get("people")).get("rota")).get("overrides")
+    for index, override in enumerate(overrides if isinstance(overrides, list) else []):
+        begin, end = _mapping(override).get("from"), _mapping(override).get("until")
+        if isinstance(begin, str) and isinstance(end, str) and begin >= end:  # so written, they sort by time
+            yield Problem(
+                document.marks.find(("people", "rota", "overrides", index, "until")),
+                f"`until` is {shown(end)}, and `from` is {shown(begin)}",
+                "an end after the beginning",
+                "Correct one of the two.",
+            )
+
+
+def _unreadable_templates(document: Document) -> Iterator[Problem]:
+    """What is sent to a provider, and what is looked for in its answer, is tried before the night that needs it."""
+    for name, sender in _mapping(_mapping(document.data.get("people")).get("senders")).items():
+        path = ("people", "senders", name)
+        body, pattern = _mapping(sender).get("body"), _mapping(_mapping(sender).get("accepted")).get("matches")
+        is_json = _mapping(sender).get("format", "json") == "json" and _mapping(sender).get("method") != "GET"
+        if isinstance(body, str) and is_json:
+            try:
+                json.loads(body)
+            except (ValueError, RecursionError) as error:
+                remedy = "Write JSON, or format: form."
+                found = f"`body` of {shown(name)} is no JSON ({shown(str(error))})"
+                yield Problem(document.marks.find((*path, "body")), found, "a JSON document", remedy)
+        if isinstance(pattern, str):
+            try:
+                re.compile(pattern)
+            except (re.error, RecursionError, OverflowError) as error:
+                found = f"`matches` of {shown(name)} is no pattern ({shown(str(error))})"
+                place = document.marks.find((*path, "accepted", "matches"))
+                yield Problem(place, found, "a regular expression", "Correct it, or name a plain word.")
 
 
 def _shared_names(document: Document) -> Iterator[Problem]:

@@ -1,0 +1,92 @@
+"""`binome oncall`: who is on call, until when, who is next, and in which order people are asked."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import typer
+
+from binome.cli.exits import Exit, fail, print_json, read_estate
+from binome.core import oncall
+from binome.core.oncall import Turn, Why
+
+_AT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2})?)?")
+
+
+def show(
+    estate: Annotated[Path, typer.Argument(help="The estate file.")],
+    at: Annotated[str, typer.Option("--at", help='A moment such as "2026-12-24 18:00", by the rota\'s clock.')] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Show who is on call, until when, who is next, and in which order people are asked.
+
+    Ends with 1 where the rota names nobody, 2 for a moment or a zone that there is not.
+    """
+    people = read_estate(estate, as_json=as_json).people
+    zone = zone_of(people.rota.zone)
+    at_ms = _moment_ms(at, zone) if at else time.time_ns() // 1_000_000
+    try:
+        answer = oncall.on_call(people, zone, at_ms)
+    except ValueError as error:
+        fail(f"binome: --at: {error}.", Exit.BAD_INPUT)
+    if as_json:
+        turns = {"now": answer.now, "next": answer.next}
+        print_json(
+            {
+                "zone": people.rota.zone,
+                **{name: _as_json(turn, zone) if turn else None for name, turn in turns.items()},
+                "order": list(answer.order),
+            }
+        )
+    else:
+        for line in lines(answer, lambda at_ms: f"{oncall.clock(at_ms, zone):%a %Y-%m-%d %H:%M %Z}"):
+            print(line)
+    if answer.now.why in (Why.HOLE, Why.NOBODY):
+        raise typer.Exit(Exit.BAD_ANSWER)
+
+
+def lines(answer: oncall.OnCall, shown: Callable[[int], str]) -> list[str]:
+    """The answer in lines; `shown` writes a moment."""
+    now = answer.now
+    until = "always" if now.until_ms is None else f"until {shown(now.until_ms)}"
+    told = [f"on call   {', '.join(now.who) or 'nobody'}, {until}{_because(now)}"]
+    if answer.next is not None:
+        told.append(f"next      {', '.join(answer.next.who)}, from {shown(answer.next.from_ms)}{_because(answer.next)}")
+    told.append(f"asked     {', then '.join(answer.order) or 'nobody'}")
+    return told
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """The zone of that name; ends the command where there is none."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        fail(f"binome: people.rota.zone: no time zone {name} is known here.", Exit.BAD_INPUT)
+
+
+def _because(turn: Turn) -> str:
+    return "" if turn.why is Why.TURN else f"   ({turn.why.value})"
+
+
+def _moment_ms(text: str, zone: ZoneInfo) -> int:
+    try:
+        local = datetime.fromisoformat(text if _AT.fullmatch(text) else "")
+        return oncall.when(local, zone)
+    except (ValueError, OverflowError):
+        fail('binome: --at: expected a moment such as "2026-12-24 18:00".', Exit.BAD_INPUT)
+
+
+def _as_json(turn: Turn, zone: ZoneInfo) -> dict[str, object]:
+    until = None if turn.until_ms is None else oncall.clock(turn.until_ms, zone).isoformat()
+    return {
+        "who": list(turn.who),
+        "why": turn.why.value,
+        "from": oncall.clock(turn.from_ms, zone).isoformat(),
+        "until": until,
+    }
