@@ -190,11 +190,11 @@ class TakeoverSlice:
         """Takes in that a plan was made."""
         if plan.capability != CAPABILITY:
             return
-        kind, service, loss = _parts(plan)
+        service, (kind, loss) = plan.subject, _parts(plan)
         if kind == "loss":
             self.attempts[f"{service}/{loss}"] = self.attempts.get(f"{service}/{loss}", 0) + 1
             self.judged.pop(service, None)
-            self.fenced[service] = Fenced(loss, frozenset(plan.steps[0].arguments["lost"].split()))
+            self.fenced[service] = Fenced(loss, frozenset(plan.steps[0].arguments.get("lost", "").split()))
             if any(step.verb == PROMOTE for step in plan.steps):
                 self.took_over_ms[service] = plan.made_at_ms
         for request, asked in list(self.asked.items()):
@@ -206,7 +206,7 @@ class TakeoverSlice:
         """Takes in how far a plan has come; the requests that this answers, and how."""
         if plan.capability != CAPABILITY:
             return
-        kind, service, _ = _parts(plan)
+        service, (kind, _) = plan.subject, _parts(plan)
         before = self.databases.get(service)
         promoted = _promoted(plan)
         if promoted and before is not None and before.primary != promoted:
@@ -227,10 +227,10 @@ class TakeoverSlice:
             yield self._waiting.pop(plan.id), GRANTED if plan.state == "done" else f"it failed: {plan.trouble}"
 
 
-def _parts(plan: Plan) -> tuple[str, str, str]:
-    """Of a plan's id the kind, the service, and the loss that it is for: without the number of the attempt."""
-    kind, service, *rest = plan.id.removeprefix(f"{CAPABILITY}/").split("/")
-    return kind, service, "/".join(rest[:-1])
+def _parts(plan: Plan) -> tuple[str, str]:
+    """Of a plan's id the kind, and the loss that it is for: without the number of the attempt."""
+    kind, _, rest = plan.id.removeprefix(f"{CAPABILITY}/").partition("/")
+    return kind, rest.removeprefix(f"{plan.subject}/").rpartition("/")[0]
 
 
 def _promoted(plan: Plan) -> str:
@@ -247,7 +247,7 @@ def _past(plan: Plan, verbs: tuple[str, ...], argument: str) -> str:
     """An argument of the first step with one of these verbs, if that was done."""
     for number, step in enumerate(plan.steps):
         if step.verb in verbs and (plan.position > number or plan.state == "done"):
-            return step.arguments[argument]
+            return step.arguments.get(argument, "")
     return ""
 
 

@@ -8,8 +8,8 @@ import msgspec
 
 from binome.core.entry import Draft, Head, UnknownFact
 
-LEASE_S = 3
-RENEW_EVERY_S = 1.0
+LEASE_S = 2
+RENEW_EVERY_S = 0.5
 BELIEF_S = LEASE_S * 0.75
 APPENDS_PER_S = 10
 APPENDS_AT_ONCE = 10

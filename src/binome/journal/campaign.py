@@ -16,6 +16,7 @@ Who stands beside a primary lets the others go first, for a moment.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
@@ -37,6 +38,7 @@ from binome.journal.agreed import (
     is_majority,
     may_lead,
 )
+from binome.journal.patience import first_of
 from binome.journal.view import EtcdView
 from binome.ports import (
     AppendUnknownError,
@@ -85,6 +87,8 @@ class Campaign:
         self._etcd, self._store, self._clock = etcd, store, clock
         self._append, self._changed, self._stands_back = append, changed, stands_back
         self._reign: Reign | None = None
+        self.news = asyncio.Event()
+        """Set when what etcd holds has changed: perhaps nobody leads any more."""
 
     @property
     def generation(self) -> int | None:
@@ -127,7 +131,10 @@ class Campaign:
             await self._announce(reign)
             await self._give_again(reign)
             await self._clock.sleep(RENEW_EVERY_S)
-        elif self._view.leader is not None or not await self._take_lead():
+        elif self._view.leader is not None:
+            await first_of(self.news.wait(), self._clock.sleep(TRY_AGAIN_S))
+            self.news.clear()
+        elif not await self._take_lead():
             await self._clock.sleep(TRY_AGAIN_S)
 
     async def resign(self) -> None:

@@ -350,6 +350,7 @@ class OrderedJournal:
     def _news(self) -> None:
         """Takes in that what etcd holds, or our part in it, has changed."""
         self._changed.set()
+        self._campaign.news.set()
         mark = self._view.marks.get(self.name)
         if mark is None or mark.called < self._view.called:
             self._mark_now.set()
