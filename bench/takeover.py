@@ -15,9 +15,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
+from tests.lab import fires  # noqa: E402
+
 from binome.lab.clients import prepare_ledger  # noqa: E402 - of this checkout
 from binome.lab.guard import passing_lab  # noqa: E402
-from tests.lab import fires  # noqa: E402
 
 
 def main() -> None:
@@ -45,16 +46,20 @@ def main() -> None:
                 ready=not asked.no_ready,
             )
             found.append(one)
-            print(f"{number}: {one.ended_s} {one.took_s} writes {one.writes_s} reads {one.reads_s} web {one.web_s} "
-                  f"acknowledged {one.evidence.acknowledged} lost {len(one.evidence.lost)} "
-                  f"double {len(one.evidence.double_primary)} {one.results} {one.details}", flush=True)
+            print(
+                f"{number}: {one.ended_s} {one.took_s} writes {one.writes_s} reads {one.reads_s} web {one.web_s} "
+                f"acknowledged {one.evidence.acknowledged} lost {len(one.evidence.lost)} "
+                f"double {len(one.evidence.double_primary)} {one.results} {one.details}",
+                flush=True,
+            )
     verb = "database.release" if asked.standby else "database.takeover"
     print(f"{verb} done after  {fires.summary([one.ended_s[verb] for one in found])}")
     for client in ("impatient", "patient"):
         print(f"writes down, {client:9}  {fires.summary([one.writes_s[client] for one in found])}")
         print(f"reads down,  {client:9}  {fires.summary([one.reads_s[client] for one in found])}")
         print(f"web down,    {client:9}  {fires.summary([one.web_s[client] for one in found])}")
-    print(f"lost {sum(len(one.evidence.lost) for one in found)}, double {sum(len(one.evidence.double_primary) for one in found)}")
+    lost = sum(len(one.evidence.lost) for one in found)
+    print(f"lost {lost}, double {sum(len(one.evidence.double_primary) for one in found)}")
 
 
 if __name__ == "__main__":

@@ -50,8 +50,10 @@ class Fire:
 class Hands:
     """A hand that waits on a server of the lab, and what it did."""
 
-    def __init__(self, lab: Lab, server: str, name: str, steps: Sequence[Step], *, race: bool = False) -> None:
-        self._lab = lab
+    def __init__(
+        self, lab: Lab, server: str, name: str, steps: Sequence[Step], *, race: bool = False, agent: bool = False
+    ) -> None:
+        self._lab, self._name = lab, name
         self._go = lab.folder / f"{name}.go"
         self._done = lab.folder / f"{name}.done"
         os.mkfifo(self._go)
@@ -63,6 +65,8 @@ class Hands:
             "sockets": edges(lab),
             "addresses": [one.address for one in lab.estate.servers.values()],
             "servers": list(lab.estate.servers),
+            "members": {lab.database(): member_of(lab, server)} if agent else {},
+            "kept": str(lab.folder / "kept" / (server if agent else "edges")),
             "steps": steps,
         }
         path = lab.folder / f"{name}.hand.json"
@@ -83,9 +87,37 @@ class Hands:
 
     def wait(self) -> list[dict[str, Any]]:
         """Waits until it has done all; what it did."""
-        if self._process.wait(60) != 0:
-            raise AssertionError(f"the hand failed: {(self._lab.folder / 'logs').glob('*.hand.log')}")
+        if self._process.wait(90) != 0:
+            raise AssertionError((self._lab.folder / "logs" / f"{self._name}.hand.log").read_text())
         return self.lines()[1:]
+
+
+def member_of(lab: Lab, server: str) -> dict[str, str]:
+    """Where the database is on a server."""
+    folders = Folders(str(lab.folder / "servers" / server))
+    return {
+        "data": f"{folders.data}/postgresql",
+        "configuration": f"{folders.configuration}/{lab.database()}.patroni.yml",
+        "host": lab.estate.servers[server].address or "",
+        "sockets": folders.run,
+    }
+
+
+def by_agent(lab: Lab, server: str, verb: str, **arguments: str) -> dict[str, Any]:
+    """Has one command carried out on the server of a member; what came of it."""
+    name = f"{verb}-{server}-{time.monotonic_ns()}"
+    hands = Hands(lab, server, name, [[command(verb, server, service="database", **arguments)]], agent=True)
+    hands.go()
+    (line,) = hands.wait()
+    return line
+
+
+def by_leader(lab: Lab, verb: str, **arguments: str) -> dict[str, Any]:
+    """Has one command carried out by the witness; what came of it."""
+    hands = Hands(lab, "par-watch", f"{verb}-{time.monotonic_ns()}", [[command(verb, scope="littoral", **arguments)]])
+    hands.go()
+    (line,) = hands.wait()
+    return line
 
 
 def edges(lab: Lab) -> dict[str, str]:
@@ -140,7 +172,17 @@ def blocked(lab: Lab, lost_site: str) -> Step:
     return [command("routes.block", server, addresses=addresses) for server in on]
 
 
-def fire(lab: Lab, name: str, *, standby: bool = False, routes: bool = False, race: bool = False, ready: bool = True) -> Fire:
+def unblocked(lab: Lab, name: str, lost_site: str) -> None:
+    """The routes as before: whoever comes back could not talk to anybody."""
+    lifted = [{**one, "verb": "routes.unblock"} for one in blocked(lab, lost_site)]
+    hands = Hands(lab, "par-watch", f"{name}-unblocked", [lifted])
+    hands.go()
+    hands.wait()
+
+
+def fire(
+    lab: Lab, name: str, *, standby: bool = False, routes: bool = False, race: bool = False, ready: bool = True
+) -> Fire:
     """Burns the primary's site, or the standby's, and takes over."""
     service, witness = lab.database(), "par-watch"
     primary = lab.primary(service)
@@ -179,6 +221,8 @@ def fire(lab: Lab, name: str, *, standby: bool = False, routes: bool = False, ra
         evidence=checker.check(clients.records(), held_by(lab, left)),
         details=[line["detail"] for line in lines if line["detail"]],
     )
+    if routes:
+        unblocked(lab, name, site)
     lab.rebuild(site)
     back_in_service(lab, f"{name}-back", site)
     return result
@@ -186,9 +230,7 @@ def fire(lab: Lab, name: str, *, standby: bool = False, routes: bool = False, ra
 
 def back_in_service(lab: Lab, name: str, site: str) -> None:
     """A site that was rebuilt gets traffic again."""
-    back = [
-        command("traffic.ready", one["server"], **one["arguments"]) for one in maint(lab, site)
-    ]
+    back = [command("traffic.ready", one["server"], **one["arguments"]) for one in maint(lab, site)]
     hands = Hands(lab, "par-watch", name, [back])
     hands.go()
     hands.wait()

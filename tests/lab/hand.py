@@ -1,11 +1,10 @@
 """A process on a server of the lab that carries out commands when it is told to: the hands, without their head.
 
-    python hand.py SETTINGS        JSON: {"endpoints": [...], "go": FIFO, "done": FILE, "steps": [[COMMAND, ...], ...]}
+    python hand.py SETTINGS        JSON: {"go": FIFO, "done": FILE, "steps": [[COMMAND, ...], ...], ...}
 
 It makes its connections first, as a lookout that has run for days would have them, and says so with a first line in
 `done`. Then it waits for one byte in `go`, and carries out the steps one after the other, the commands of one step side
-by side. Each line of `done` has the verb, when it began and when it ended (the machine's monotonic clock), and what came
-of it.
+by side. X
 """
 
 from __future__ import annotations
@@ -23,10 +22,15 @@ import msgspec
 from binome.core.entry import Draft, UnknownFact
 from binome.core.plan import Command, Outcome
 from binome.drivers.database.patroni.database import PatroniDatabase
+from binome.drivers.database.patroni.member import Member, PatroniMember
+from binome.drivers.database.patroni.rest import Place
 from binome.drivers.host.routes import UnreachableRoutes
 from binome.drivers.traffic.haproxy.traffic import HaproxyTraffic
 from binome.journal.etcd import EtcdClient
 from binome.ports import Compare, Delete, Put
+from binome.render.places import PATRONI_PORT
+
+OF_THE_MEMBER = ("database.fence", "database.unfence", "database.rejoin", "database.verify")
 
 
 class Hand:
@@ -36,12 +40,19 @@ class Hand:
         self._settings, self._etcd = settings, etcd
         self._done = Path(settings["done"]).open("a", buffering=1)  # noqa: SIM115 - for as long as the process
         self._database = PatroniDatabase(etcd, self._commit, self._facts)
-        folder = Path(settings["done"] + ".wanted")
+        folder = Path(settings["kept"])
         self._traffic = HaproxyTraffic({edge: Path(path) for edge, path in settings["sockets"].items()}, folder)
         self._routes = {
             server: UnreachableRoutes(settings["addresses"], prefix=("ip", "-n", f"binome-{server}"))
             for server in settings["servers"]
         }
+        members = {
+            name: Member(
+                Path(one["data"]), Path(one["configuration"]), Place(one["host"], PATRONI_PORT), Path(one["sockets"])
+            )
+            for name, one in settings["members"].items()
+        }
+        self._members = PatroniMember(members, folder)
 
     def _facts(self, command: Command) -> Sequence[Draft]:
         return [Draft(f"{command.id}/intended", 0, "hand", UnknownFact(b'{"kind":"intended"}'))]
@@ -56,18 +67,27 @@ class Hand:
         return (await self._etcd.transact(conditions, [*actions, own])).succeeded
 
     async def carry_out(self, plain: dict[str, Any], number: int) -> None:
-        command = Command(f"hand/{number}", "hand", number, False, plain["verb"], plain["server"], "database", plain["arguments"], 1)
+        command = Command(
+            f"hand/{number}", "hand", number, False, plain["verb"], plain["server"], "database", plain["arguments"], 1
+        )
         begun_s = time.monotonic()
-        family = command.verb.split(".")[0]
+        family = "member" if command.verb in OF_THE_MEMBER else command.verb.split(".")[0]
         outcome: Outcome = await {
             "database": self._database.carry_out,
+            "member": self._members.carry_out,
             "traffic": self._traffic.carry_out,
             "routes": self._routes[command.server].carry_out if command.server in self._routes else _no_such,
         }[family](command)
         self.write_down(command.verb, begun_s, outcome)
 
     def write_down(self, verb: str, begun_s: float, outcome: Outcome) -> None:
-        line = {"verb": verb, "begun_s": begun_s, "ended_s": time.monotonic(), "result": outcome.result, "detail": outcome.detail}
+        line = {
+            "verb": verb,
+            "begun_s": begun_s,
+            "ended_s": time.monotonic(),
+            "result": outcome.result,
+            "detail": outcome.detail,
+        }
         self._done.write(json.dumps(line) + "\n")
 
 
@@ -79,11 +99,13 @@ async def main(path: Path) -> None:
     settings = json.loads(path.read_text())
     async with EtcdClient(settings["endpoints"]) as etcd:
         hand = Hand(settings, etcd)
-        await etcd.range("/service/", prefix=True)
         waiting = asyncio.create_task(asyncio.to_thread(Path(settings["go"]).read_bytes))
+        if not settings["members"]:
+            await etcd.range("/service/", prefix=True)
         hand.write_down("ready", time.monotonic(), Outcome("done"))
-        while not waiting.done():  # a lookout asks etcd all the time: its connections are warm, and it knows who answers
-            await etcd.range("/service/")
+        while not waiting.done():  # a lookout asks etcd all the time, so that it knows who answers
+            if not settings["members"]:
+                await etcd.range("/service/")
             await asyncio.wait({waiting}, timeout=0.2)
         for number, step in enumerate(settings["steps"]):
             await asyncio.gather(*(hand.carry_out(command, number * 10 + at) for at, command in enumerate(step)))

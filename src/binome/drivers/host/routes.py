@@ -4,8 +4,8 @@
     routes.unblock   addresses              as before
 
 A program that asks a burnt server waits for its own timeout; with "no route to host" it goes on at once. The addresses
-are those of the estate, and never this server's own. A route of ours carries its own protocol number, so that it can be
-told from everybody else's: `tidy` removes all of them when the agent starts. No block outlives `for_s` (at most
+are those of the estate, and never this server's own. A route of ours carries its own protocol number, so that it can
+be told from everybody else's: `tidy` removes all of them when the agent starts. No block outlives `for_s` (at most
 LONGEST_S): while it lasts, nobody here can see that the server is back.
 """
 
@@ -19,7 +19,7 @@ from ipaddress import ip_address
 from binome.core.plan import Command, Outcome
 
 PROTOCOL = "187"
-"""The routes' `proto`: of those that the kernel and routing daemons leave free (rtnetlink(7): above 4, user space's)."""
+"""The routes' `proto`: a number that neither the kernel nor a routing daemon uses (iproute2's rt_protos)."""
 ANSWER_WITHIN_S = 2.0
 FOR_S, LONGEST_S = 10.0, 60.0
 
@@ -92,7 +92,7 @@ class UnreachableRoutes:
         for address in addresses:
             route = (_family(address), "route", "add", "unreachable", _alone(address), "proto", PROTOCOL)
             error = await self._ip(*route)
-            # A host's own route to the address is not ours to replace: there, and where ours is there already, "add" fails.
+            # A host's own route is not ours to replace: "add" fails there, and where ours is there already.
             if error is not None and not (error.endswith("File exists") and await self._is_ours(address)):
                 return Outcome("unknown", error)
         return Outcome("done")

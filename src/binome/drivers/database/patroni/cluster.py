@@ -9,8 +9,8 @@ Below `/service/SCOPE/`, as Patroni 4.1 writes it:
     failover        a switchover that was asked for; empty or {} where none is
 
 A change is a transaction: it compares the revision of every key that it was decided from, so that nothing of it is done
-where Patroni, or another one of us, has moved meanwhile. The order of its actions matters: members learn of them in that
-order and wake at `leader` or `config`, so those come last, when the rest is known to them.
+where Patroni, or another one of us, has moved meanwhile. The order of its actions matters: members learn of them in
+that order and wake at `leader` or `config`, so those come last, when the rest is known to them.
 
 **The key is handed over.** A takeover does not delete `leader` and let the members race for it: it puts the survivor's
 name there, on the survivor's own lease. The survivor finds that it leads and promotes at once, without asking the dead

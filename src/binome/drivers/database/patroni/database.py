@@ -4,10 +4,10 @@
     database.release     scope, primary, lost      the primary waits no longer for a lost standby
     database.switchover  scope, primary, to        another member is primary; both live
 
-Each reads all keys of the database at one revision, refuses with a named reason, or changes them in one transaction with
-what is to be known of it (cluster.py has both, pure). Then it waits, no longer than `within_s`, until the engine says
-that it is so; what it does not say in time is unknown, and trying again is harmless: the drafts' ids tell that the
-transaction was done. A condition that did not hold is read and decided anew, a few times.
+Each reads all keys of the database at one revision, refuses with a named reason, or changes them in one transaction
+with what is to be known of it (cluster.py has both, pure). Then it waits, no longer than `within_s`, until the engine
+says that it is so; what it does not say in time is unknown, and trying again is harmless: the drafts' ids tell that
+the transaction was done. A condition that did not hold is read and decided anew, a few times.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ Drafts = Callable[[Command], Sequence[Draft]]
 class PatroniDatabase:
     """A `Driver` for `database.takeover`, `database.release` and `database.switchover`.
 
-    `facts` gives what is to be in the journal of a command's transaction: at least one draft, of an id that follows from
-    the command's.
+    `facts` gives what is to be in the journal of a command's transaction: at least one draft, of an id that follows
+    from the command's.
     """
 
     def __init__(self, etcd: Etcd, commit: Commit, facts: Drafts, *, within_s: float = WITHIN_S) -> None:
@@ -106,9 +106,7 @@ class PatroniDatabase:
 
     # -- within
 
-    async def _change(
-        self, command: Command, scope: str, names: Sequence[str], decide: Decide
-    ) -> Cluster | Refused:
+    async def _change(self, command: Command, scope: str, names: Sequence[str], decide: Decide) -> Cluster | Refused:
         """Decides and commits until it is done; the keys that it was decided from, or why it is not done."""
         if not keys.are_names(scope, *names):
             return Refused.BAD_NAME

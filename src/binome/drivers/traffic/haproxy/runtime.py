@@ -20,7 +20,7 @@ _MAINT, _DRAIN = 0x01, 0x08  # of srv_admin_state: forced by the socket, as HAPr
 State = Literal["ready", "drain", "maint"]
 
 
-class RuntimeError_(Exception):
+class SocketError(Exception):
     """HAProxy's socket gave no answer, or another one than HAProxy's; what was asked for may have been done."""
 
 
@@ -37,7 +37,7 @@ def is_name(name: str) -> bool:
 
 
 async def say(path: Path, commands: Sequence[str]) -> str:
-    """HAProxy's answer to these commands, one after the other. Raises RuntimeError_."""
+    """HAProxy's answer to these commands, one after the other. Raises SocketError."""
     try:
         async with asyncio.timeout(ANSWER_WITHIN_S):
             reader, writer = await asyncio.open_unix_connection(str(path), limit=LARGEST_BYTES)
@@ -49,14 +49,14 @@ async def say(path: Path, commands: Sequence[str]) -> str:
             finally:
                 writer.transport.abort()
     except TimeoutError:
-        raise RuntimeError_(f"HAProxy gave no answer within {ANSWER_WITHIN_S:g} s") from None
+        raise SocketError(f"HAProxy gave no answer within {ANSWER_WITHIN_S:g} s") from None
     except OSError as error:
-        raise RuntimeError_(f"HAProxy's socket: {error.strerror or error}") from None
+        raise SocketError(f"HAProxy's socket: {error.strerror or error}") from None
     return answer.decode(errors="replace")
 
 
 async def servers(path: Path) -> Mapping[str, Server]:
-    """Every server of every backend, by BACKEND/SERVER. Raises RuntimeError_."""
+    """Every server of every backend, by BACKEND/SERVER. Raises SocketError."""
     found = {}
     for line in (await say(path, ["show servers state"])).splitlines():
         words = line.split()
@@ -69,11 +69,11 @@ async def servers(path: Path) -> Mapping[str, Server]:
 
 
 async def stopped_frontends(path: Path) -> Mapping[str, bool]:
-    """Every frontend, and whether it takes no connections. Raises RuntimeError_."""
+    """Every frontend, and whether it takes no connections. Raises SocketError."""
     lines = (await say(path, ["show stat -1 1 -1"])).splitlines()
     columns = lines[0].lstrip("# ").split(",") if lines else []
     if "pxname" not in columns or "status" not in columns:
-        raise RuntimeError_("the socket's answer is none of HAProxy's")
+        raise SocketError("the socket's answer is none of HAProxy's")
     name, status = columns.index("pxname"), columns.index("status")
     rows = [line.split(",") for line in lines[1:] if line]
-    return {row[name]: row[status] == "STOP" for row in rows}
+    return {row[name]: row[status] in ("PAUSED", "STOP") for row in rows}

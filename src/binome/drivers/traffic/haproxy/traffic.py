@@ -9,11 +9,12 @@
     traffic.restore   edge, frontends          it takes them again
 
 `servers` is BACKEND/SERVER, several with commas between them; `frontends` is NAME, likewise: the names that
-`render/haproxy.py` gives. Anything else, such as a blank, a newline or a semicolon, is refused before it reaches a socket.
+`render/haproxy.py` gives. Anything else, such as a blank, a newline or a semicolon, is refused before it reaches a
+socket.
 
-**HAProxy forgets.** What is said to its socket is gone when it is started anew. So what is wanted stands in a file before
-it is said, and `keep` says again whatever is not so: the agent calls it when it starts, and once a second. A state counts
-as done when HAProxy itself says that it is so.
+**HAProxy forgets.** What is said to its socket is gone when it is started anew. So what is wanted stands in a file
+before it is said, and `keep` says again whatever is not so: the agent calls it when it starts, and once a second. A
+state counts as done when HAProxy itself says that it is so.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import msgspec
 
 from binome.core.plan import Command, Outcome
 from binome.drivers.traffic.haproxy import runtime
-from binome.drivers.traffic.haproxy.runtime import RuntimeError_, State
+from binome.drivers.traffic.haproxy.runtime import SocketError, State
 
 LARGEST_WEIGHT = 256
 MANY = 200
@@ -71,7 +72,7 @@ class HaproxyTraffic:
             return Outcome("failed", Refused.BAD_NAME)
         try:
             return await self._carry_out(command, edge, names)
-        except (RuntimeError_, OSError) as error:
+        except (SocketError, OSError) as error:
             return Outcome("unknown", str(error))
 
     async def _carry_out(self, command: Command, edge: str, names: list[str]) -> Outcome:
@@ -111,7 +112,7 @@ class HaproxyTraffic:
             wanted = self.wanted(edge)
             try:
                 outcomes[edge] = await self._make_so(edge, wanted, ())
-            except (RuntimeError_, OSError) as error:
+            except (SocketError, OSError) as error:
                 outcomes[edge] = Outcome("unknown", str(error))
         return outcomes
 
@@ -122,9 +123,7 @@ class HaproxyTraffic:
         except (FileNotFoundError, msgspec.DecodeError):
             return Wanted()
 
-    async def _make_so(
-        self, edge: str, wanted: Wanted, now: Sequence[str], *, restored: Sequence[str] = ()
-    ) -> Outcome:
+    async def _make_so(self, edge: str, wanted: Wanted, now: Sequence[str], *, restored: Sequence[str] = ()) -> Outcome:
         path = self._sockets[edge]
         there, stopped = await runtime.servers(path), await runtime.stopped_frontends(path)
         say = list(_differences(wanted, there, stopped, restored))
