@@ -90,7 +90,7 @@ class World:
 
     async def order(self, verb: str, **arguments: str) -> Outcome:
         command = Command("p/0", "p", 0, False, verb, "", "database", {"scope": "littoral"} | arguments, 1)
-        driver = PatroniDatabase(self, self.commit, _facts, within_s=0.3)  # type: ignore[arg-type]
+        driver = PatroniDatabase(self, self.commit, _facts, within_s=0.3, agree_s=0.1)  # type: ignore[arg-type]
         return await driver.carry_out(command)
 
     def leader(self) -> bytes:
@@ -161,6 +161,19 @@ def test_what_the_journal_does_not_know_is_unknown(error: Exception) -> None:
     world = World()
     world.failure = error
     assert world.carried_out("database.takeover", **TAKEOVER).result == "unknown"
+
+
+def test_an_etcd_that_agrees_again_after_an_election_is_waited_for() -> None:
+    world = World()
+    world.after_commit = lambda: world.says.update({"sbg-db": PRIMARY})
+    failures: list[Exception | None] = [EtcdError("no leader"), AppendUnknownError("silence"), None]
+
+    def fails() -> None:
+        world.failure = failures.pop(0)
+
+    world.before_commit = fails
+    assert world.carried_out("database.takeover", **TAKEOVER) == Outcome("done")
+    assert failures == []
 
 
 def test_names_that_are_none_and_arguments_that_lack_are_refused() -> None:

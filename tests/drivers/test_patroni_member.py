@@ -218,12 +218,14 @@ def test_where_the_rewind_fails_the_old_data_is_kept_aside_and_a_copy_is_made(wo
             world.says = STREAMS
 
     world.asked = patroni_does
+    owner = 65534 if os.geteuid() == 0 else os.geteuid()
+    os.chown(world.data, owner, -1)
     assert world.order("rejoin", rewind_s="0.3", copy_s="5") == Outcome("done")
     assert postmaster.wait(5) is not None
     (aside,) = kept(world.member())
     assert (aside / "PG_VERSION").read_text() == "15\n"
     status = world.data.stat()
-    assert (status.st_mode & 0o777, status.st_uid, list(world.data.iterdir())) == (0o700, os.geteuid(), [])
+    assert (status.st_mode & 0o777, status.st_uid, list(world.data.iterdir())) == (0o700, owner, [])
     assert not world.driver().is_fenced("database")
 
 

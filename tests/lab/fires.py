@@ -11,8 +11,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -135,14 +134,10 @@ def command(verb: str, server: str = "", **arguments: str) -> dict[str, Any]:
     return {"verb": verb, "server": server, "arguments": arguments}
 
 
-@contextmanager
-def witness_leads(lab: Lab, witness: str) -> Iterator[None]:
-    """etcd's leader stands on the witness, where no fire of these comes."""
-    lab.move_leader(AGREEMENT, witness)
-    lab.wait_for(
-        lambda: [] if lab.look(AGREEMENT, witness).role == "leader" else ["etcd's leader"], "etcd's leader", 10
-    )
-    yield
+def agreement_led_by(lab: Lab, server: str) -> None:
+    """etcd's leader stands on this server: on the witness, where no fire of these comes, or in the fire."""
+    lab.move_leader(AGREEMENT, server)
+    lab.wait_for(lambda: [] if lab.look(AGREEMENT, server).role == "leader" else ["etcd's leader"], "etcd's leader", 10)
 
 
 def site_of(lab: Lab, server: str) -> str:
@@ -181,37 +176,54 @@ def unblocked(lab: Lab, name: str, lost_site: str) -> None:
 
 
 def fire(
-    lab: Lab, name: str, *, standby: bool = False, routes: bool = False, race: bool = False, ready: bool = True
+    lab: Lab,
+    name: str,
+    *,
+    standby: bool = False,
+    routes: bool = False,
+    race: bool = False,
+    ready: bool = True,
+    leader_burns: bool = False,
 ) -> Fire:
     """Burns the primary's site, or the standby's, and takes over."""
+    lab.wait_until_whole()
     service, witness = lab.database(), "par-watch"
     primary = lab.primary(service)
     (other,) = (one for one in lab.estate.services[service].on if one != primary)
     lost, left = (other, primary) if standby else (primary, other)
     site = site_of(lab, lost)
-    with witness_leads(lab, witness):
-        steps: list[Step] = [[*maint(lab, site), *(blocked(lab, site) if routes else ())]]
-        if standby:
-            steps.append([command("database.release", scope="littoral", primary=left, lost=lost)])
-        else:
-            steps.append([command("database.takeover", scope="littoral", survivor=left, lost=lost)])
-            if ready:
-                edge = next(one for one in edges(lab) if site_of(lab, one) != site)
-                steps.append([command("traffic.ready", edge, edge=edge, servers=f"database/{left}", health="up")])
-        hands = Hands(lab, witness, name, steps, race=race)
-        clients = Clients(lab, f"{name}-")
-        clients.start()
-        time.sleep(3)  # the load that the fire comes under
-        faulted_s = time.monotonic()
-        timer = threading.Timer(ACT_AFTER_S, hands.go)
-        timer.start()
-        lab.burn(site, wipe=True)
-        lines = hands.wait()
+    agreement_led_by(lab, lost if leader_burns else witness)
+    steps: list[Step] = [[*maint(lab, site), *(blocked(lab, site) if routes else ())]]
+    if standby:
+        steps.append([command("database.release", scope="littoral", primary=left, lost=lost)])
+    else:
+        steps.append([command("database.takeover", scope="littoral", survivor=left, lost=lost)])
+        if ready:
+            edge = next(one for one in edges(lab) if site_of(lab, one) != site)
+            steps.append([command("traffic.ready", edge, edge=edge, servers=f"database/{left}", health="up")])
+    hands = Hands(lab, witness, name, steps, race=race)
+    clients = Clients(lab, f"{name}-")
+    clients.start()
+    time.sleep(3)  # the load that the fire comes under
+    faulted_s = time.monotonic()
+    timer = threading.Timer(ACT_AFTER_S, hands.go)
+    timer.start()
+    lab.burn(site, wipe=True)
+    lines = hands.wait()
     time.sleep(3)  # whoever is slow to come back is seen
     clients.stop()
-    records = {one: log.records for one, log in clients.logs.items()}
-    outages = {one: checker.outages(some) for one, some in records.items()}
-    result = Fire(
+    result = _judged(lab, left, clients, lines, faulted_s)
+    if routes:
+        unblocked(lab, name, site)
+    lab.rebuild(site)
+    back_in_service(lab, f"{name}-back", site)
+    return result
+
+
+def _judged(lab: Lab, left: str, clients: Clients, lines: Sequence[Mapping[str, Any]], faulted_s: float) -> Fire:
+    """What the hands' lines and the clients' logs say."""
+    outages = {one: checker.outages(log.records) for one, log in clients.logs.items()}
+    return Fire(
         ended_s={line["verb"]: round(line["ended_s"] - faulted_s, 3) for line in lines},
         took_s={line["verb"]: round(line["ended_s"] - line["begun_s"], 3) for line in lines},
         results={line["verb"]: line["result"] for line in lines},
@@ -221,11 +233,6 @@ def fire(
         evidence=checker.check(clients.records(), held_by(lab, left)),
         details=[line["detail"] for line in lines if line["detail"]],
     )
-    if routes:
-        unblocked(lab, name, site)
-    lab.rebuild(site)
-    back_in_service(lab, f"{name}-back", site)
-    return result
 
 
 def back_in_service(lab: Lab, name: str, site: str) -> None:

@@ -31,7 +31,7 @@ def write(session: str, setting: str, dsn: str, file: Path, until_s: float) -> N
             connection.execute(setting)
         number = 0
         while time.monotonic() < until_s:
-            row, number = f"isolated-{session}-{number}", number + 1
+            row, number = f"{file.stem}-{session}-{number}", number + 1
             warned.clear()
             connection.execute("INSERT INTO ledger (id, attempt) VALUES (%s, 1)", (row,))
             if not any(warned):

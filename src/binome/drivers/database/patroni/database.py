@@ -7,7 +7,8 @@
 Each reads all keys of the database at one revision, refuses with a named reason, or changes them in one transaction
 with what is to be known of it (cluster.py has both, pure). Then it waits, no longer than `within_s`, until the engine
 says that it is so; what it does not say in time is unknown, and trying again is harmless: the drafts' ids tell that
-the transaction was done. A condition that did not hold is read and decided anew, a few times.
+the transaction was done. A condition that did not hold is read and decided anew, a few times; an etcd that cannot agree
+just now, because its leader burned too, is asked again for `agree_s`.
 """
 
 from __future__ import annotations
@@ -36,8 +37,10 @@ from binome.ports import (
 ATTEMPTS = 5
 """How often a change is decided anew because something moved between reading and changing."""
 LOOK_EVERY_S = 0.02
+AGREE_S = 3.0
+"""How long etcd may need to agree again: an election takes half a second to two."""
 WITHIN_S = 10.0
-"""How long we wait for an engine to say that it is so, unless the command says otherwise."""
+"""How long we wait for an engine to say that it is so."""
 ALIVE_WITHIN_S = 0.15
 """How long a standby that is said to be lost may take to contradict; while we wait for it, writes stand still."""
 
@@ -52,8 +55,11 @@ class PatroniDatabase:
     from the command's.
     """
 
-    def __init__(self, etcd: Etcd, commit: Commit, facts: Drafts, *, within_s: float = WITHIN_S) -> None:
-        self._etcd, self._commit, self._facts, self._within_s = etcd, commit, facts, within_s
+    def __init__(
+        self, etcd: Etcd, commit: Commit, facts: Drafts, *, within_s: float = WITHIN_S, agree_s: float = AGREE_S
+    ) -> None:
+        self._etcd, self._commit, self._facts = etcd, commit, facts
+        self._within_s, self._agree_s = within_s, agree_s
 
     async def carry_out(self, command: Command) -> Outcome:
         """Done once the engine says so; failed, with a `Refused`, where nothing was done; else unknown."""
@@ -77,10 +83,9 @@ class PatroniDatabase:
         return await self._until_primary(changed, survivor)
 
     async def _release(self, command: Command, scope: str, primary: str, lost: str) -> Outcome:
-        before = await self._read(scope) if keys.are_names(scope, primary, lost) else None
-        if before is not None and await self._streams(before, lost):
-            return Outcome("failed", Refused.STANDBY_ALIVE)
-        changed = await self._change(command, scope, (primary, lost), lambda now: keys.release(now, primary, lost))
+        changed = await self._change(
+            command, scope, (primary, lost), lambda now: keys.release(now, primary, lost), not_if_alive=lost
+        )
         if isinstance(changed, Refused):
             return Outcome("failed", changed)
 
@@ -106,17 +111,29 @@ class PatroniDatabase:
 
     # -- within
 
-    async def _change(self, command: Command, scope: str, names: Sequence[str], decide: Decide) -> Cluster | Refused:
+    async def _change(
+        self, command: Command, scope: str, names: Sequence[str], decide: Decide, *, not_if_alive: str = ""
+    ) -> Cluster | Refused:
         """Decides and commits until it is done; the keys that it was decided from, or why it is not done."""
         if not keys.are_names(scope, *names):
             return Refused.BAD_NAME
-        for _ in range(ATTEMPTS):
-            now = await self._read(scope)
-            decided = decide(now)
-            if isinstance(decided, Refused):
-                return decided
-            if isinstance(decided, Done) or await self._commit(self._facts(command), *decided):
-                return now
+        clock = asyncio.get_running_loop().time
+        until_s, moved = clock() + self._agree_s, 0
+        while moved < ATTEMPTS:
+            try:
+                now = await self._read(scope)
+                decided = decide(now)
+                if isinstance(decided, Refused):
+                    return decided
+                if not_if_alive and isinstance(decided, Change) and await self._streams(now, not_if_alive):
+                    return Refused.STANDBY_ALIVE
+                if isinstance(decided, Done) or await self._commit(self._facts(command), *decided):
+                    return now
+                moved += 1
+            except (EtcdError, EtcdUnknownError, StoreError, AppendUnknownError):
+                if clock() > until_s:
+                    raise
+                await asyncio.sleep(LOOK_EVERY_S)
         return Refused.MOVED
 
     async def _read(self, scope: str) -> Cluster:
