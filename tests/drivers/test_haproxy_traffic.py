@@ -202,6 +202,20 @@ def test_an_edge_is_withdrawn_and_restored(edge: Edge) -> None:
     run(edge, do)
 
 
+def test_an_edge_withdraws_by_itself_though_nothing_can_be_written_down(edge: Edge) -> None:
+    async def do() -> None:
+        assert await driver(edge).withdraw("edge") == Outcome("done")
+        assert await runtime.stopped_frontends(edge.path) == {"database": True, "web": True}
+        assert await ordered(edge, order("restore", frontends="database,web")) == [Outcome("done")]
+        folder = edge.path.parent / "wanted"
+        (folder / "edge.json").unlink()
+        (folder / "edge.json.new").mkdir()
+        assert (await driver(edge).withdraw("edge")).result == "unknown"
+        assert await runtime.stopped_frontends(edge.path) == {"database": True, "web": True}
+
+    run(edge, do)
+
+
 def test_an_edge_that_was_started_anew_is_told_again(edge: Edge) -> None:
     async def before() -> None:
         commands = (

@@ -56,6 +56,7 @@ def applied(etcd: EtcdState, change: Change | Refused | Done) -> dict[str, Any]:
         ({"sync": None}, Refused.NO_CLUSTER),
         ({"sync": "torn {"}, Refused.NO_CLUSTER),
         ({"sync": "[]"}, Refused.NO_CLUSTER),
+        ({"sync": {"leader": "gra-db", "sync_standby": "par-db,sbg-db", "quorum": 1}}, Refused.QUORUM_COMMIT),
         ({"config": {"pause": True}}, Refused.PAUSED),
         ({"members__sbg_db": None}, Refused.SURVIVOR_ABSENT),
     ],
@@ -136,6 +137,7 @@ def test_waking_the_primary_changes_no_setting() -> None:
         ({"leader": None}, Refused.PRIMARY_CHANGED),
         ({"sync": {"leader": "sbg-db", "sync_standby": None}}, Refused.PRIMARY_CHANGED),
         ({"sync": {"leader": "gra-db", "sync_standby": "par-db"}}, Refused.STANDBY_NOT_SYNCHRONOUS),
+        ({"sync": {"leader": "gra-db", "sync_standby": "par-db,sbg-db", "quorum": 1}}, Refused.QUORUM_COMMIT),
         ({"sync": None}, Refused.NO_CLUSTER),
     ],
 )

@@ -229,6 +229,43 @@ def test_where_the_rewind_fails_the_old_data_is_kept_aside_and_a_copy_is_made(wo
     assert not world.driver().is_fenced("database")
 
 
+def test_a_move_that_was_broken_off_starts_nothing_and_can_be_ended(world: World) -> None:
+    patroni = world.patroni()
+    world.order("fence")
+    (world.folder / "agent" / "database.json").write_text('{"state":"moving"}')
+    late = world.postgres()
+    assert asyncio.run(world.driver().keep()) == {"database": Outcome("done")}
+    assert (late.wait(5), frozen(patroni)) == (-signal.SIGQUIT, True)
+    world.data.rename(world.data.with_name("postgresql.old-20260101T000000Z"))
+    assert world.order("rejoin") == Outcome("done")
+    assert until(lambda: not frozen(patroni))
+    assert list(world.data.iterdir()) == []
+
+
+def test_a_fence_that_comes_while_data_is_moved_holds(world: World) -> None:
+    world.says = STUCK
+    patroni = world.patroni()
+    command = Command("p/0", "p", 0, False, "database.rejoin", "", "", {"service": "database", "rewind_s": "0.2"}, 1)
+
+    async def run() -> Outcome:
+        server = await asyncio.start_server(world._answer, "127.0.0.1", 0)
+        driver = world.driver(server.sockets[0].getsockname()[1])
+        world.postgres().send_signal(signal.SIGSTOP)  # so that ending it takes its time
+        rejoining = asyncio.create_task(driver.carry_out(command))
+        async with asyncio.timeout(10):
+            while '"moving"' not in (world.folder / "agent" / "database.json").read_text():
+                await asyncio.sleep(0)
+            await driver.fence("database")
+            outcome = await rejoining
+        server.close()
+        return outcome
+
+    world.order("fence")
+    assert asyncio.run(run()) == Outcome("unknown", Refused.FENCED)
+    assert world.driver().is_fenced("database")
+    assert (frozen(patroni), kept(world.member())) == (True, [])
+
+
 def test_one_plan_moves_the_data_once(world: World) -> None:
     world.says = STUCK
     world.patroni()

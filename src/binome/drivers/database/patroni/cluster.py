@@ -40,6 +40,7 @@ class Refused(StrEnum):
     NO_CLUSTER = "etcd has no such database, or it was never synchronous"
     NOT_THE_PRIMARY = "another member than the lost one leads"
     NOT_SYNCHRONOUS = "the survivor was not synchronous: it may lack acknowledged writes"
+    QUORUM_COMMIT = "the database commits by quorum: being named in /sync does not mean having every write"
     SURVIVOR_ABSENT = "the survivor's Patroni has no place in etcd: it does not run, or was away too long"
     SAME_SERVER = "the lost server and the survivor are the same"
     PAUSED = "Patroni is paused, and would not promote"
@@ -93,6 +94,11 @@ class Cluster:
     def is_synchronous(self, name: str) -> bool:
         """Whether a standby has every acknowledged write. PostgreSQL does not tell upper case from lower here."""
         return name.lower() in (one.lower() for one in self.synchronous)
+
+    @property
+    def commits_by_quorum(self) -> bool:
+        """Whether a write is acknowledged by some of the standbys: then none of them is known to have it."""
+        return self._document("sync").get("quorum") not in (0, None)
 
     def member(self, name: str) -> Mapping[str, Any]:
         """What a member says of itself; nothing where it has no place."""
@@ -155,6 +161,8 @@ def takeover(cluster: Cluster, survivor: str, lost: str) -> Change | Refused | D
         return Refused.NO_CLUSTER
     if cluster.leader not in (lost, "") or cluster.primary_of_sync != lost:
         return Refused.NOT_THE_PRIMARY  # without a key, its time is over, and Patroni's own race is on: we settle it
+    if cluster.commits_by_quorum:
+        return Refused.QUORUM_COMMIT
     if not cluster.is_synchronous(survivor):
         return Refused.NOT_SYNCHRONOUS
     if cluster.paused:
@@ -180,6 +188,8 @@ def release(cluster: Cluster, primary: str, lost: str) -> Change | Refused | Don
         return Refused.NO_CLUSTER
     if (cluster.leader, cluster.primary_of_sync) != (primary, primary):
         return Refused.PRIMARY_CHANGED
+    if cluster.commits_by_quorum:
+        return Refused.QUORUM_COMMIT  # Patroni keeps the sum of its own; a wrong one would let the wrong member win
     gone = f"members/{lost}" not in cluster.keys
     if not cluster.is_synchronous(lost):
         return Done() if gone else Refused.STANDBY_NOT_SYNCHRONOUS

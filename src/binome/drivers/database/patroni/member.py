@@ -80,10 +80,13 @@ class Member:
     kept_bytes: int = 1 << 40
 
 
-class _Kept(msgspec.Struct):
-    """What is remembered of a member: whether it is to be fenced, and which plan moved its data aside."""
+State = Literal["open", "fenced", "moving", "opening"]
 
-    state: Literal["open", "fenced", "opening"] = "open"
+
+class _Kept(msgspec.Struct):
+    """What is remembered of a member: whether it is to stand still, and which plan moved its data aside."""
+
+    state: State = "open"
     moved_by: str = ""
 
 
@@ -92,6 +95,7 @@ class PatroniMember:
 
     def __init__(self, members: Mapping[str, Member], folder: Path) -> None:
         self._members, self._folder = members, folder
+        self._rejoining = {service: asyncio.Lock() for service in members}
 
     async def carry_out(self, command: Command) -> Outcome:
         """Does it, again without harm; unknown where an engine does not say in time that it is so."""
@@ -106,7 +110,8 @@ class PatroniMember:
                 case "database.unfence":
                     return await self._unfence(service)
                 case "database.rejoin":
-                    return await self._rejoin(service, member, command)
+                    async with self._rejoining[service]:  # an order that is said again waits for the first
+                        return await self._rejoin(service, member, command)
                 case "database.verify":
                     return Outcome("failed", Refused.FENCED) if self.is_fenced(service) else await verify(member)
         except OSError as error:
@@ -117,8 +122,11 @@ class PatroniMember:
 
     async def fence(self, service: str) -> Outcome:
         """Stops a member, and keeps it stopped. An agent that has lost the majority calls it of its own accord."""
+        return await self._stop(service, "fenced")
+
+    async def _stop(self, service: str, state: State) -> Outcome:
         member = self._members[service]
-        trouble = self._remember(service, "fenced")
+        trouble = self._remember(service, state)
         patroni, postgresql = processes.started_with(member.configuration), processes.runs_in(member.data)
         processes.send(patroni, signal.SIGSTOP)
         ended = await processes.end(postgresql, within_s=STOP_WITHIN_S, gently_s=GENTLY_S)
@@ -134,8 +142,8 @@ class PatroniMember:
         for service in self._members:
             with suppress(OSError):
                 match self._kept(service).state:
-                    case "fenced":
-                        outcomes[service] = await self.fence(service)
+                    case "fenced" | "moving" as state:
+                        outcomes[service] = await self._stop(service, state)
                     case "opening":
                         outcomes[service] = await self._unfence(service)
         return outcomes
@@ -147,10 +155,13 @@ class PatroniMember:
     async def _unfence(self, service: str) -> Outcome:
         if self._kept(service).state == "open":
             return Outcome("done")
-        patroni = processes.started_with(self._members[service].configuration)
+        member = self._members[service]
+        patroni = processes.started_with(member.configuration)
         trouble = self._remember(service, "opening")
         if trouble:
             return Outcome("unknown", trouble)
+        if not member.data.exists() and kept(member):  # we ended between moving it aside and making a new one
+            _make_like(kept(member)[-1], member.data)
         processes.send(patroni, signal.SIGCONT)
         trouble = self._remember(service, "open")
         return Outcome("unknown", trouble) if trouble else Outcome("done")
@@ -217,18 +228,17 @@ class PatroniMember:
 
     async def _move_aside(self, service: str, member: Member, plan: str) -> str | None:
         """Moves the data folder aside while nobody works on it; what went wrong, None where nothing did."""
-        stopped = await self.fence(service)  # as "fenced": whatever ends us here, nothing starts on half a folder
+        stopped = await self._stop(service, "moving")  # whatever ends us here, nothing starts on half a folder
         if stopped.result != "done":
             return stopped.detail
-        status = member.data.stat()
+        if self._kept(service).state != "moving":
+            return Refused.FENCED
         aside = member.data.with_name(f"{member.data.name}.old-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
         member.data.rename(aside)
-        member.data.mkdir(mode=0o700)
-        os.chown(member.data, status.st_uid, status.st_gid)
+        _make_like(aside, member.data)
         trouble = self._remember(service, "opening", moved_by=plan)
         if not trouble:
-            outcome = await self._unfence(service)
-            trouble = outcome.detail
+            trouble = (await self._unfence(service)).detail
         return trouble or None
 
     # -- what is remembered
@@ -241,7 +251,7 @@ class PatroniMember:
         except msgspec.DecodeError:
             return _Kept("fenced")  # nobody can say what was wanted: the side that loses nothing
 
-    def _remember(self, service: str, state: Literal["open", "fenced", "opening"], moved_by: str | None = None) -> str:
+    def _remember(self, service: str, state: State, moved_by: str | None = None) -> str:
         """Durable when it returns; what went wrong, empty where nothing did."""
         path = self._folder / f"{service}.json"
         try:
@@ -264,6 +274,13 @@ class PatroniMember:
 def kept(member: Member) -> list[Path]:
     """The old data folders of a member that lie aside, the oldest first."""
     return sorted(member.data.parent.glob(f"{member.data.name}.old-*"))
+
+
+def _make_like(old: Path, new: Path) -> None:
+    """An empty folder that belongs to whom the old one belongs to."""
+    status = old.stat()
+    new.mkdir(mode=0o700)
+    os.chown(new, status.st_uid, status.st_gid)
 
 
 async def verify(member: Member, within_s: float = VERIFY_WITHIN_S) -> Outcome:

@@ -105,6 +105,21 @@ class HaproxyTraffic:
         self._write(edge, wanted)
         return await self._make_so(edge, wanted, now, restored=names if command.verb == "traffic.restore" else ())
 
+    async def withdraw(self, edge: str) -> Outcome:
+        """Takes an edge out of service, all of it: what an agent that has lost the majority does of its own accord."""
+        trouble = ""
+        try:
+            wanted = self.wanted(edge)
+            wanted.withdrawn = sorted(await runtime.stopped_frontends(self._sockets[edge]))
+            try:
+                self._write(edge, wanted)
+            except OSError as error:  # a full disk keeps no edge in service
+                trouble = f"{error.filename}: {error.strerror}"
+            outcome = await self._make_so(edge, wanted, ())
+        except (SocketError, OSError) as error:
+            return Outcome("unknown", str(error))
+        return Outcome("unknown", trouble) if trouble and outcome.result == "done" else outcome
+
     async def keep(self) -> Mapping[str, Outcome]:
         """Says again whatever an edge no longer does: after it, or we, were started anew. Edge → what came of it."""
         outcomes = {}
