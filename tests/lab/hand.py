@@ -14,6 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from binome.drivers.database.patroni.rest import Place
 from binome.drivers.host.routes import UnreachableRoutes
 from binome.drivers.traffic.haproxy.traffic import HaproxyTraffic
 from binome.journal.etcd import EtcdClient
-from binome.ports import Compare, Delete, Put
+from binome.ports import Compare, Delete, EtcdError, EtcdUnknownError, Put
 from binome.render.places import PATRONI_PORT
 
 OF_THE_MEMBER = ("database.fence", "database.unfence", "database.rejoin", "database.verify")
@@ -99,16 +100,24 @@ async def main(path: Path) -> None:
     settings = json.loads(path.read_text())
     async with EtcdClient(settings["endpoints"]) as etcd:
         hand = Hand(settings, etcd)
-        waiting = asyncio.create_task(asyncio.to_thread(Path(settings["go"]).read_bytes))
         if not settings["members"]:
             await etcd.range("/service/", prefix=True)
+        waiting = asyncio.create_task(asyncio.to_thread(Path(settings["go"]).read_bytes))
+        looking = asyncio.create_task(_look(etcd)) if not settings["members"] else None
         hand.write_down("ready", time.monotonic(), Outcome("done"))
-        while not waiting.done():  # a lookout asks etcd all the time, so that it knows who answers
-            if not settings["members"]:
-                await etcd.range("/service/")
-            await asyncio.wait({waiting}, timeout=0.2)
+        await waiting
         for number, step in enumerate(settings["steps"]):
             await asyncio.gather(*(hand.carry_out(command, number * 10 + at) for at, command in enumerate(step)))
+        if looking is not None:
+            looking.cancel()
+
+
+async def _look(etcd: EtcdClient) -> None:
+    """Asks all the time, as a lookout does, so that its client knows who answers."""
+    while True:
+        with suppress(EtcdError, EtcdUnknownError):
+            await etcd.range("/service/")
+        await asyncio.sleep(0.2)
 
 
 if __name__ == "__main__":

@@ -171,4 +171,4 @@ def test_what_an_isolated_primary_acknowledges(night: Night, fenced_after_s: flo
     assert lost_rows["plain"] == 0
     assert window_s["plain"] < 0.2, "what waits for the standby is acknowledged no more once it is cut off"
     assert lost_rows["local"] > 0, "what does not wait is lost, as documented"
-    assert window_s["local"] < (9 if fenced_after_s is None else fenced_after_s + 0.5)
+    assert window_s["local"] < (14 if fenced_after_s is None else fenced_after_s + 0.5)
