@@ -193,6 +193,20 @@ def test_a_process_that_got_an_old_number_is_not_hit(world: World) -> None:
     assert other.poll() is None
 
 
+def test_without_the_right_to_look_nothing_is_said_to_be_stopped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    postmaster = world.postgres()
+    readlink = Path.readlink
+
+    def forbidden(path: Path) -> Path:
+        if path == Path(f"/proc/{postmaster.pid}/exe"):
+            raise PermissionError(1, "Operation not permitted", str(path))
+        return readlink(path)
+
+    monkeypatch.setattr(Path, "readlink", forbidden)
+    assert world.order("fence").result == "unknown"
+    assert asyncio.run(world.driver().keep())["database"].result == "unknown"
+
+
 def test_a_folder_that_is_gone_hides_nobody(world: World) -> None:
     postmaster = world.postgres()
     shutil.rmtree(world.data)

@@ -128,24 +128,28 @@ class PatroniMember:
         member = self._members[service]
         trouble = self._remember(service, state)
         patroni, postgresql = processes.started_with(member.configuration), processes.runs_in(member.data)
-        processes.send(patroni, signal.SIGSTOP)
-        ended = await processes.end(postgresql, within_s=STOP_WITHIN_S, gently_s=GENTLY_S)
-        if not processes.are_frozen(patroni):
-            trouble = trouble or "Patroni does not stand still"
-        if not ended:
-            trouble = f"PostgreSQL did not end within {STOP_WITHIN_S:g} s"
+        try:
+            processes.send(patroni, signal.SIGSTOP)
+            if not await processes.end(postgresql, within_s=STOP_WITHIN_S, gently_s=GENTLY_S):
+                trouble = f"PostgreSQL did not end within {STOP_WITHIN_S:g} s"
+            elif not await processes.stand_still(patroni, within_s=STOP_WITHIN_S):
+                trouble = "Patroni does not stand still"
+        except OSError as error:  # without the right to look, nobody can say that nothing runs
+            trouble = f"{error.filename}: {error.strerror}"
         return Outcome("unknown", trouble) if trouble else Outcome("done")
 
     async def keep(self) -> Mapping[str, Outcome]:
         """Makes what was written down so again: when the agent starts, and once a second. Service → outcome."""
         outcomes = {}
         for service in self._members:
-            with suppress(OSError):
+            try:
                 match self._kept(service).state:
                     case "fenced" | "moving" as state:
                         outcomes[service] = await self._stop(service, state)
                     case "opening":
                         outcomes[service] = await self._unfence(service)
+            except OSError as error:
+                outcomes[service] = Outcome("unknown", f"{error.filename}: {error.strerror}")
         return outcomes
 
     def is_fenced(self, service: str) -> bool:

@@ -23,7 +23,12 @@ def runs_in(data: Path) -> Is:
     """Whether a process is PostgreSQL's, of this data folder."""
 
     def is_it(pid: int) -> bool:
-        program = Path(f"/proc/{pid}/exe").readlink().name
+        try:
+            program = Path(f"/proc/{pid}/exe").readlink().name
+        except PermissionError:
+            if Path(f"/proc/{pid}/comm").read_text().rstrip("\n") != "postgres":
+                return False
+            raise  # it may be one: nobody can say that none is left
         if program.removesuffix(" (deleted)") != "postgres":
             return False
         with suppress(FileNotFoundError):  # the folder itself is gone; what ran in it may run on
@@ -64,7 +69,7 @@ def _opened(is_it: Is) -> Iterator[tuple[int, int]]:
         if not entry.name.isdecimal() or int(entry.name) == os.getpid():
             continue
         pid = int(entry.name)
-        with suppress(OSError):  # it ended while we looked
+        with suppress(FileNotFoundError, ProcessLookupError):  # it ended while we looked
             descriptor = os.pidfd_open(pid)
             try:
                 if is_it(pid) and _state(pid) != "Z":
@@ -95,6 +100,7 @@ def send(is_it: Is, number: signal.Signals) -> int:
 async def end(is_it: Is, *, within_s: float, gently_s: float = 0.0) -> bool:
     """Ends all of them: by SIGQUIT for as long as `gently_s`, then by SIGKILL; whether none is left after `within_s`.
 
+    Raises OSError where it may not look at a process that could be one.
     Whoever is frozen does not hear SIGQUIT, and dies of SIGKILL all the same. One that the kernel holds (a dead disk)
     stays: then the answer is no.
     """
@@ -111,6 +117,11 @@ async def end(is_it: Is, *, within_s: float, gently_s: float = 0.0) -> bool:
     return True
 
 
-def are_frozen(is_it: Is) -> bool:
-    """Whether every one of them stands still, by SIGSTOP; also where there is none."""
-    return all(_state(pid) in "Tt" for pid, _ in _opened(is_it))
+async def stand_still(is_it: Is, *, within_s: float) -> bool:
+    """Whether every one of them comes to stand still, by SIGSTOP; also where there is none."""
+    until_s = asyncio.get_running_loop().time() + within_s
+    while not all(_state(pid) in "Tt" for pid, _ in _opened(is_it)):
+        if asyncio.get_running_loop().time() > until_s:
+            return False
+        await asyncio.sleep(_LOOK_EVERY_S)
+    return True
