@@ -1,6 +1,6 @@
 """Takeover on real engines: what the hands take, and what clients see, 0.35 s after a site is gone.
 
-    sudo .venv/bin/python bench/takeover.py [--repeat N] [--standby] [--routes] [--race] [--no-ready] [--leader-burns]
+    sudo .venv/bin/python bench/takeover.py [--repeat N] [--standby] [--routes] [--race] [--leader-burns]
 
 Figures are min / median / max in seconds from the fault, of one run on this machine.
 """
@@ -27,7 +27,6 @@ def main() -> None:
     parser.add_argument("--standby", action="store_true", help="the standby's site burns, not the primary's")
     parser.add_argument("--routes", action="store_true", help="make the lost site unreachable first")
     parser.add_argument("--race", action="store_true", help="delete the leader's key instead of handing it over")
-    parser.add_argument("--no-ready", action="store_true", help="let HAProxy's own check find the new primary")
     parser.add_argument("--leader-burns", action="store_true", help="etcd's leader stands in the fire")
     asked = parser.parse_args()
     if os.geteuid() != 0:
@@ -44,7 +43,6 @@ def main() -> None:
                 standby=asked.standby,
                 routes=asked.routes,
                 race=asked.race,
-                ready=not asked.no_ready,
                 leader_burns=asked.leader_burns,
             )
             found.append(one)

@@ -70,8 +70,6 @@ class Model:
         match words:
             case ["set", "server", name, "state", state] if name in self.servers:
                 self.servers[name][0] = {"ready": 0, "maint": 1, "drain": 8}[state]
-            case ["set", "server", name, "health", "up"] if name in self.servers:
-                pass
             case ["set", "weight", name, weight] if name in self.servers:
                 self.servers[name][1] = int(weight)
             case ["shutdown", "sessions", "server", name] if name in self.servers:
@@ -172,7 +170,7 @@ def test_taken_out_and_put_back_as_often_as_one_likes(edge: Edge, verb: str) -> 
             "database/sbg-db": "ready",
             "web/sbg-web": "ready",
         }
-        assert await ordered(edge, order("ready", servers=both, health="up")) == [Outcome("done")]
+        assert await ordered(edge, order("ready", servers=both)) == [Outcome("done")]
         assert set((await runtime.servers(edge.path)).values()) == {UNTOUCHED}
 
     run(edge, do)

@@ -182,7 +182,6 @@ def fire(
     standby: bool = False,
     routes: bool = False,
     race: bool = False,
-    ready: bool = True,
     leader_burns: bool = False,
 ) -> Fire:
     """Burns the primary's site, or the standby's, and takes over."""
@@ -198,9 +197,6 @@ def fire(
         steps.append([command("database.release", scope="littoral", primary=left, lost=lost)])
     else:
         steps.append([command("database.takeover", scope="littoral", survivor=left, lost=lost)])
-        if ready:
-            edge = next(one for one in edges(lab) if site_of(lab, one) != site)
-            steps.append([command("traffic.ready", edge, edge=edge, servers=f"database/{left}", health="up")])
     hands = Hands(lab, witness, name, steps, race=race)
     clients = Clients(lab, f"{name}-")
     clients.start()

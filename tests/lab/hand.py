@@ -28,9 +28,11 @@ from binome.drivers.database.patroni.rest import Place
 from binome.drivers.host.routes import UnreachableRoutes
 from binome.drivers.traffic.haproxy.traffic import HaproxyTraffic
 from binome.journal.etcd import EtcdClient
+from binome.journal.etcd_gateway import Timing
 from binome.ports import Compare, Delete, EtcdError, EtcdUnknownError, Put
 from binome.render.places import PATRONI_PORT
 
+PATIENCE_S = 0.2
 OF_THE_MEMBER = ("database.fence", "database.unfence", "database.rejoin", "database.verify")
 
 
@@ -98,7 +100,8 @@ async def _no_such(_: Command) -> Outcome:
 
 async def main(path: Path) -> None:
     settings = json.loads(path.read_text())
-    async with EtcdClient(settings["endpoints"]) as etcd:
+    # While etcd elects a leader, whoever is asked keeps silent: to ask the next one soon, and again, is what is quick.
+    async with EtcdClient(settings["endpoints"], timing=Timing(patience_s=PATIENCE_S)) as etcd:
         hand = Hand(settings, etcd)
         if not settings["members"]:
             await etcd.range("/service/", prefix=True)

@@ -2,7 +2,7 @@
 
     traffic.maint     edge, servers            no traffic to them, and what runs there is cut off
     traffic.drain     edge, servers            no new traffic; what runs there may end by itself
-    traffic.ready     edge, servers [, health] traffic again; with health "up" at once, not after the next check
+    traffic.ready     edge, servers            traffic again, as HAProxy's own checks allow
     traffic.weight    edge, servers, weight    0 to 256
     traffic.close     edge, servers            what runs there is cut off
     traffic.withdraw  edge, frontends          the edge itself takes no connections, and cuts off those that it has
@@ -85,11 +85,9 @@ class HaproxyTraffic:
             return Outcome("failed", Refused.NO_SUCH_SERVER)
         now: list[str] = []  # what is said once, and is no state
         match command.verb, command.arguments:
-            case "traffic.maint" | "traffic.drain" | "traffic.ready" as verb, arguments:
+            case "traffic.maint" | "traffic.drain" | "traffic.ready" as verb, _:
                 wanted.states |= dict.fromkeys(names, _STATES[verb])
                 now = [f"shutdown sessions server {name}" for name in names] if verb == "traffic.maint" else []
-                if verb == "traffic.ready" and arguments.get("health") == "up":
-                    now = [f"set server {name} health up" for name in names]
             case "traffic.weight", {"weight": weight}:
                 if not (weight.isascii() and weight.isdecimal() and int(weight) <= LARGEST_WEIGHT):
                     return Outcome("failed", Refused.BAD_WEIGHT)
