@@ -347,6 +347,10 @@ def test_a_copy_or_a_rewind_under_way_is_not_disturbed(world: World) -> None:
 def test_what_is_asked_of_the_wrong_server_or_in_other_words_is_refused(world: World) -> None:
     assert world.order("fence", service="other") == Outcome("failed", Refused.NO_SUCH_MEMBER)
     assert world.order("drop") == Outcome("failed", Refused.UNKNOWN_VERB)
-    assert world.order("rejoin", rewind_s="soon") == Outcome("failed", Refused.BAD_TIME)
+    world.says = STUCK
+    for wrong in ("soon", "nan", "inf", "-1", "0"):
+        assert world.order("rejoin", rewind_s=wrong) == Outcome("failed", Refused.BAD_TIME)
+        assert world.order("rejoin", copy_s=wrong) == Outcome("failed", Refused.BAD_TIME)
+    assert kept(world.member()) == []
     world.order("fence")
     assert world.order("verify") == Outcome("failed", Refused.FENCED)

@@ -43,7 +43,7 @@ KEPT = 2
 """So many old data folders of a member lie aside at most."""
 GENTLY_S, STOP_WITHIN_S = 0.2, 2.0
 LOOK_EVERY_S = 0.1
-REWIND_S, COPY_S = 30.0, 300.0
+REWIND_S, COPY_S, LONGEST_S = 30.0, 300.0, 86_400.0
 VERIFY_WITHIN_S = 3.0
 
 PROOF = "SELECT pg_logical_emit_message(true, 'binome', 'verify')"
@@ -56,7 +56,7 @@ class Refused(StrEnum):
     """Why a member was left as it is."""
 
     NO_SUCH_MEMBER = "no member of such a database on this server"
-    BAD_TIME = "rewind_s and copy_s are numbers of seconds"
+    BAD_TIME = "rewind_s and copy_s are numbers of seconds, up to a day"
     UNKNOWN_VERB = "this verb is not known here"
     IS_PRIMARY = "this member leads: its data is the database"
     SILENT = "its Patroni does not say what it is"
@@ -177,6 +177,8 @@ class PatroniMember:
             rewind_s = float(command.arguments.get("rewind_s", REWIND_S))
             copy_s = float(command.arguments.get("copy_s", COPY_S))
         except ValueError:
+            return Outcome("failed", Refused.BAD_TIME)
+        if not (0 < rewind_s <= LONGEST_S and 0 < copy_s <= LONGEST_S):
             return Outcome("failed", Refused.BAD_TIME)
         opened = await self._unfence(service)
         if opened.result != "done":
