@@ -15,9 +15,9 @@ import pytest
 from binome.core.plan import Command, Outcome
 from binome.drivers.traffic.haproxy import runtime
 from binome.drivers.traffic.haproxy.runtime import Server
-from binome.drivers.traffic.haproxy.traffic import HaproxyTraffic, Refused
+from binome.drivers.traffic.haproxy.traffic import STATISTICS, HaproxyTraffic, Refused
 
-BACKENDS = {"database": ("gra-db", "sbg-db"), "web": ("gra-web", "sbg-web")}
+BACKENDS: dict[str, tuple[str, ...]] = {"database": ("gra-db", "sbg-db"), "web": ("gra-web", "sbg-web"), STATISTICS: ()}
 UNTOUCHED = Server("ready", 1)
 
 
@@ -193,9 +193,9 @@ def test_an_edge_is_withdrawn_and_restored(edge: Edge) -> None:
     async def do() -> None:
         assert await ordered(edge, order("withdraw", frontends="database,web")) == [Outcome("done")]
         assert await ordered(edge, order("withdraw", frontends="web")) == [Outcome("done")]
-        assert await runtime.stopped_frontends(edge.path) == {"database": True, "web": True}
+        assert await runtime.stopped_frontends(edge.path) == {"database": True, "web": True, STATISTICS: False}
         assert await ordered(edge, order("restore", frontends="web")) == [Outcome("done")]
-        assert await runtime.stopped_frontends(edge.path) == {"database": True, "web": False}
+        assert await runtime.stopped_frontends(edge.path) == {"database": True, "web": False, STATISTICS: False}
 
     run(edge, do)
 
@@ -203,13 +203,13 @@ def test_an_edge_is_withdrawn_and_restored(edge: Edge) -> None:
 def test_an_edge_withdraws_by_itself_though_nothing_can_be_written_down(edge: Edge) -> None:
     async def do() -> None:
         assert await driver(edge).withdraw("edge") == Outcome("done")
-        assert await runtime.stopped_frontends(edge.path) == {"database": True, "web": True}
+        assert await runtime.stopped_frontends(edge.path) == {"database": True, "web": True, STATISTICS: False}
         assert await ordered(edge, order("restore", frontends="database,web")) == [Outcome("done")]
         folder = edge.path.parent / "wanted"
         (folder / "edge.json").unlink()
         (folder / "edge.json.new").mkdir()
         assert (await driver(edge).withdraw("edge")).result == "unknown"
-        assert await runtime.stopped_frontends(edge.path) == {"database": True, "web": True}
+        assert await runtime.stopped_frontends(edge.path) == {"database": True, "web": True, STATISTICS: False}
 
     run(edge, do)
 
@@ -228,7 +228,7 @@ def test_an_edge_that_was_started_anew_is_told_again(edge: Edge) -> None:
         assert await driver(edge).keep() == {"edge": Outcome("done")}
         seen = await runtime.servers(edge.path)
         assert (seen["web/gra-web"].state, seen["web/sbg-web"].weight) == ("maint", 7)
-        assert await runtime.stopped_frontends(edge.path) == {"database": True, "web": False}
+        assert await runtime.stopped_frontends(edge.path) == {"database": True, "web": False, STATISTICS: False}
 
     run(edge, before)
     edge.stop()
@@ -286,10 +286,11 @@ def test_what_an_edge_says_nothing_of_is_unknown(tmp_path: Path) -> None:
     model.stop()
 
 
-def test_what_was_cut_off_is_cut_off_after_the_traffic_is_turned_away(tmp_path: Path) -> None:
+def test_only_what_is_not_so_is_said(tmp_path: Path) -> None:
     model = Model(tmp_path)
     model.start()
-    run(model, lambda: ordered(model, order("maint", servers="web/gra-web")))
+    commands = [order(verb, servers="web/gra-web") for verb in ("maint", "maint", "close")]
+    assert run(model, lambda: ordered(model, *commands)) == [Outcome("done")] * 3
     said = [line for line in model.heard if not line.startswith("show")]
     assert said == ["set server web/gra-web state maint", "shutdown sessions server web/gra-web"]
     model.stop()

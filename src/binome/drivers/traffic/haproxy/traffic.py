@@ -1,6 +1,6 @@
 """What an edge sends where, by order: a `Driver` of the server that the edge stands on.
 
-    traffic.maint     edge, servers            no traffic to them, and what runs there is cut off
+    traffic.maint     edge, servers            no traffic to them; a database's sessions are cut off
     traffic.drain     edge, servers            no new traffic; what runs there may end by itself
     traffic.ready     edge, servers            traffic again, as HAProxy's own checks allow
     traffic.weight    edge, servers, weight    0 to 256
@@ -30,6 +30,8 @@ from binome.core.plan import Command, Outcome
 from binome.drivers.traffic.haproxy import runtime
 from binome.drivers.traffic.haproxy.runtime import SocketError, State
 
+STATISTICS = "binome-statistics"
+"""The frontend by which probes see an edge: it carries no traffic, and stays when the edge withdraws."""
 LARGEST_WEIGHT = 256
 MANY = 200
 """So many servers or frontends in one command at most: HAProxy reads a line of 16 kB."""
@@ -87,7 +89,6 @@ class HaproxyTraffic:
         match command.verb, command.arguments:
             case "traffic.maint" | "traffic.drain" | "traffic.ready" as verb, _:
                 wanted.states |= dict.fromkeys(names, _STATES[verb])
-                now = [f"shutdown sessions server {name}" for name in names] if verb == "traffic.maint" else []
             case "traffic.weight", {"weight": weight}:
                 if not (weight.isascii() and weight.isdecimal() and int(weight) <= LARGEST_WEIGHT):
                     return Outcome("failed", Refused.BAD_WEIGHT)
@@ -108,7 +109,7 @@ class HaproxyTraffic:
         trouble = ""
         try:
             wanted = self.wanted(edge)
-            wanted.withdrawn = sorted(await runtime.stopped_frontends(self._sockets[edge]))
+            wanted.withdrawn = sorted({*await runtime.stopped_frontends(self._sockets[edge])} - {STATISTICS})
             try:
                 self._write(edge, wanted)
             except OSError as error:  # a full disk keeps no edge in service
