@@ -111,6 +111,15 @@ def by_agent(lab: Lab, server: str, verb: str, **arguments: str) -> dict[str, An
     return line
 
 
+def until_known(lab: Lab, server: str, verb: str, **arguments: str) -> dict[str, Any]:
+    """Has a command carried out until its outcome is known, as the loop does: five times at most."""
+    for _ in range(5):
+        line = by_agent(lab, server, verb, **arguments)
+        if line["result"] != "unknown":
+            break
+    return line
+
+
 def by_leader(lab: Lab, verb: str, **arguments: str) -> dict[str, Any]:
     """Has one command carried out by the witness; what came of it."""
     hands = Hands(lab, "par-watch", f"{verb}-{time.monotonic_ns()}", [[command(verb, scope="littoral", **arguments)]])

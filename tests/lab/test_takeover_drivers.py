@@ -24,7 +24,7 @@ from binome.lab.process import Program
 from binome.lab.workload import DATABASE, ROLE
 from tests.lab import fires, local_writer
 from tests.lab.conftest import Night
-from tests.lab.fires import by_agent, by_leader, member_of
+from tests.lab.fires import by_agent, by_leader, member_of, until_known
 
 pytestmark = pytest.mark.lab
 
@@ -107,7 +107,7 @@ def test_a_frozen_side_is_fenced_stays_so_and_comes_back_rewound(night: Night) -
     lab.heal(site)
     time.sleep(2)  # whatever would start it again has had two of its loops
     assert find(postgresql) == set(), "it stays fenced when the network is back"
-    back = by_agent(lab, lost, "database.rejoin")
+    back = until_known(lab, lost, "database.rejoin")
     assert back["result"] == "done", back
     assert lab.look(night.service, lost).role == "standby"
     assert not list(Path(place["data"]).parent.glob("postgresql.old-*")), "it was rewound, not copied"
@@ -119,7 +119,7 @@ def test_a_member_that_cannot_be_rewound_is_copied_and_its_old_data_kept(night: 
     data = Path(place["data"])
     assert by_agent(lab, lost, "database.fence")["result"] == "done"
     (data / "global" / "pg_control").write_bytes(b"")
-    back = by_agent(lab, lost, "database.rejoin", rewind_s="5", copy_s="60")
+    back = until_known(lab, lost, "database.rejoin", rewind_s="5", copy_s="60")
     assert back["result"] == "done", back
     (aside,) = data.parent.glob("postgresql.old-*")
     assert (aside / "global" / "pg_control").read_bytes() == b""
@@ -159,7 +159,7 @@ def test_what_an_isolated_primary_acknowledges(night: Night, fenced_after_s: flo
         for session in local_writer.SESSIONS
     }
     lab.heal(site)
-    assert by_agent(lab, lost, "database.rejoin")["result"] == "done"
+    assert until_known(lab, lost, "database.rejoin")["result"] == "done"
     lab.wait_until_whole()
     held = held_by(lab, night.standby)
     lost_rows = dict.fromkeys(local_writer.SESSIONS, 0)

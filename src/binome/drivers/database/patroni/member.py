@@ -45,6 +45,8 @@ GENTLY_S, STOP_WITHIN_S = 0.2, 2.0
 LOOK_EVERY_S = 0.1
 REWIND_S, COPY_S, LONGEST_S = 30.0, 300.0, 86_400.0
 VERIFY_WITHIN_S = 3.0
+UNHURRIED_S = 3.0
+"""How long Patroni may take to say what it is, before anything is moved; it is slow while PostgreSQL does not run."""
 
 PROOF = "SELECT pg_logical_emit_message(true, 'binome', 'verify')"
 WITNESSES = """\
@@ -209,7 +211,7 @@ class PatroniMember:
     async def _may_move(self, member: Member) -> Refused | None:
         """Why the data folder must stay; None where it may be moved aside."""
         try:
-            said = await rest.ask(member.rest, "/cluster")
+            said = await rest.ask(member.rest, "/cluster", UNHURRIED_S)
         except rest.SilentError:
             return Refused.SILENT
         own = await _role(member)
@@ -324,7 +326,7 @@ async def verify(member: Member, within_s: float = VERIFY_WITHIN_S) -> Outcome:
 
 async def _role(member: Member) -> str:
     try:
-        return str((await rest.ask(member.rest)).get("role"))
+        return str((await rest.ask(member.rest, timeout_s=UNHURRIED_S)).get("role"))
     except rest.SilentError:
         return ""
 
