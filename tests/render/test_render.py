@@ -114,6 +114,14 @@ def test_an_edge_gives_its_statistics_to_the_servers_of_the_estate_alone() -> No
         render(littoral("web: 80", "web: 8404"), "gra-edge")
 
 
+def test_only_a_databases_sessions_end_with_their_server() -> None:
+    """A web request that is still connecting to a lost server goes on to another one, unless it is cut off."""
+    text = render(littoral(), "gra-edge")["/etc/binome/edge.haproxy.cfg"]
+    parts = {part.split("\n", 1)[0]: part for part in text.split("\n\n")}
+    cut_off = {name for name, part in parts.items() if "on-marked-down shutdown-sessions" in part}
+    assert cut_off == {"backend database", "backend database-reads"}
+
+
 def test_no_line_for_an_edge_is_longer_than_haproxy_reads() -> None:
     servers = "".join(
         f'  more-{n}: {{site: paris, address: "2001:db8:1111:2222:3333:4444:5555:{n:x}"}}\n' for n in range(500)

@@ -40,7 +40,7 @@ defaults
     timeout check 400ms
     timeout client 30s
     timeout server 30s
-    default-server check inter 200ms fastinter 100ms fall 2 rise 1 on-marked-down shutdown-sessions"""
+    default-server check inter 200ms fastinter 100ms fall 2 rise 1"""
 
 
 def _statistics(estate: Estate, service: str, server: str, options: HaproxyService) -> Iterator[str]:
@@ -107,3 +107,6 @@ def _database(name: str, *, reads: bool) -> Iterator[str]:
         yield "    balance roundrobin"
         yield "    option redispatch"
     yield f"    option httpchk OPTIONS /{'read-only' if reads else 'primary'}"
+    # A session with a server that is lost would wait for ever. A web request that is only connecting is not cut off:
+    # it goes on to another server when its half second is over.
+    yield "    default-server on-marked-down shutdown-sessions"

@@ -1,0 +1,1 @@
+"""Hands for databases, a package a kind."""

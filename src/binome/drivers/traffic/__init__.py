@@ -1,0 +1,1 @@
+"""Hands for traffic, a module a kind of edge."""
