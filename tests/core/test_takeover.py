@@ -20,12 +20,16 @@ from binome.core.silence import SiteHeard, SiteSilent
 from binome.core.state import State
 from binome.core.takeover import (
     ATTEMPTS,
+    PROMOTE,
+    RELEASE,
+    SWITCH,
     Refused,
     SwitchoverAsked,
     TakeoverAsked,
     TakeoverRefused,
     TakeoverShadowed,
     TakeoverWanted,
+    moved,
 )
 from binome.core.verdict import Verdict
 from binome.estate import Estate, load
@@ -81,6 +85,8 @@ class Night:
             self.append(list(decision.record))
             for command in decision.execute:
                 self.done.append(command)
+                if self.answer(command) == "done" and command.verb in (PROMOTE, RELEASE, SWITCH):
+                    self.append([Draft(f"{command.id}/moved", self.now_ms, "test", moved(command))])
                 ended = StepEnded(command.plan, command.step, command.undoing, self.answer(command))  # type: ignore[arg-type]
                 self.append([Draft(f"ended/{len(self.ids)}", self.now_ms, "test", ended)])
         raise AssertionError("it decides for ever")
@@ -108,12 +114,9 @@ def burned(estate: Estate | None = None, *before: Fact) -> Night:
 def test_the_synchronous_standby_takes_over_once() -> None:
     night = burned()
     assert night.verbs() == TAKEOVER
-    assert night.done[1].arguments == {
-        "service": "database",
-        "lost": "sbg-db sbg-edge sbg-web",
-        "survivor": "gra-db",
-        "primary": "sbg-db",
-    }
+    assert night.done[0].arguments == {"service": "database", "lost": "sbg-db sbg-edge sbg-web"}
+    assert night.done[1].arguments == {"scope": "littoral", "lost": "sbg-db", "survivor": "gra-db"}
+    assert (night.done[3].server, night.done[3].arguments) == ("gra-db", {"service": "database"})
     assert night.primary() == "gra-db"
     night.pass_(3600)
     assert night.verbs() == TAKEOVER
@@ -212,7 +215,14 @@ def test_a_promotion_that_is_refused_undoes_the_fence_and_is_tried_again_a_few_t
 def test_a_step_of_unknown_outcome_is_done_again_until_it_is_known(step: int) -> None:
     night = Night(None, SEEN)
     lost = iter(["unknown"])
-    night.answer = lambda command: next(lost, "done") if command.verb == TAKEOVER[step] else "done"
+    answers: dict[int, str] = {}
+
+    def answer(command: Command) -> str:  # once for each time that it is carried out, however often it is asked for
+        if command.verb == TAKEOVER[step]:
+            return answers.setdefault(len(night.done), next(lost, "done"))
+        return "done"
+
+    night.answer = answer
     night.happens(BURNS)
     assert night.verbs() == TAKEOVER[: step + 1]
     night.pass_(1)

@@ -40,7 +40,7 @@ from binome.core.decision import Decision, View
 from binome.core.entry import Draft, Fact
 from binome.core.maintenance import CAPABILITY as MAINTENANCE
 from binome.core.maintenance import GRANTED
-from binome.core.plan import Plan, PlanMade, Priority, Step
+from binome.core.plan import Command, Plan, PlanMade, Priority, Step
 from binome.core.scope import Confidence, Manner
 from binome.core.scoping import graphs
 from binome.core.verdict import Verdict
@@ -127,8 +127,21 @@ class AskedRefused(Fact, frozen=True, tag="takeover-request-refused"):
     reason: str
 
 
+class DatabaseMoved(Fact, frozen=True, tag="database-moved"):
+    """A database was changed by a plan, in the very transaction that this fact is a part of.
+
+    `primary` is primary from now on; `released` is a standby that it waits for no longer, empty where there is none.
+    """
+
+    plan: str
+    service: str
+    primary: str
+    released: str = ""
+
+
 FACTS = (
     DatabaseSeen,
+    DatabaseMoved,
     TakeoverRefused,
     TakeoverShadowed,
     TakeoverWanted,
@@ -174,6 +187,8 @@ class TakeoverSlice:
         match fact:
             case DatabaseSeen():
                 self.databases[fact.service] = Database.seen(fact, self.databases.get(fact.service), at_ms)
+            case DatabaseMoved():
+                self._database_moved(fact, at_ms)
             case TakeoverRefused():
                 self.judged[fact.service] = Judgement(fact.loss, fact.reason)
             case TakeoverShadowed():
@@ -186,6 +201,18 @@ class TakeoverSlice:
                 self.asked.pop(fact.request, None)
                 yield fact.request, fact.reason
 
+    def _database_moved(self, fact: DatabaseMoved, at_ms: int) -> None:
+        before = self.databases.get(fact.service)
+        if before is None:
+            return
+        if fact.released:
+            left = tuple(one for one in before.synchronous if one != fact.released)
+            self.databases[fact.service] = before._replace(synchronous=left)
+        elif before.primary != fact.primary:
+            self.databases[fact.service] = before._replace(primary=fact.primary, synchronous=(), leaderless=False)
+            if fact.plan.startswith(f"{CAPABILITY}/loss/"):
+                self.took_over_ms[fact.service] = at_ms
+
     def made(self, plan: Plan) -> None:
         """Takes in that a plan was made."""
         if plan.capability != CAPABILITY:
@@ -195,8 +222,6 @@ class TakeoverSlice:
             self.attempts[f"{service}/{loss}"] = self.attempts.get(f"{service}/{loss}", 0) + 1
             self.judged.pop(service, None)
             self.fenced[service] = Fenced(loss, frozenset(plan.steps[0].arguments.get("lost", "").split()))
-            if any(step.verb == PROMOTE for step in plan.steps):
-                self.took_over_ms[service] = plan.made_at_ms
         for request, asked in list(self.asked.items()):
             if asked.service == service and (kind == "loss") is isinstance(asked, TakeoverAsked):
                 del self.asked[request]
@@ -207,18 +232,8 @@ class TakeoverSlice:
         if plan.capability != CAPABILITY:
             return
         service, (kind, _) = plan.subject, _parts(plan)
-        before = self.databases.get(service)
-        promoted = _promoted(plan)
-        if promoted and before is not None and before.primary != promoted:
-            self.databases[service] = before._replace(primary=promoted, synchronous=(), leaderless=False)
-        released = _released(plan)
-        if released and before is not None:
-            left = tuple(one for one in before.synchronous if one != released)
-            self.databases[service] = before._replace(synchronous=left)
         if kind == "loss" and plan.state == "undone":
             self.fenced.pop(service, None)
-            if not promoted:
-                self.took_over_ms.pop(service, None)  # nothing was taken over: the next attempt need not wait
         if plan.state == "done" and kind == "open" and service in self.fenced:
             self.fenced[service] = self.fenced[service]._replace(opened=True)
         if plan.state == "done" and kind == "unfence":
@@ -227,28 +242,18 @@ class TakeoverSlice:
             yield self._waiting.pop(plan.id), GRANTED if plan.state == "done" else f"it failed: {plan.trouble}"
 
 
+def moved(command: Command) -> DatabaseMoved:
+    """What is true once a database's command is carried out; it belongs into the transaction that does it."""
+    arguments = command.arguments
+    if command.verb == RELEASE:
+        return DatabaseMoved(command.plan, command.subject, arguments["primary"], arguments["lost"])
+    return DatabaseMoved(command.plan, command.subject, arguments["survivor" if command.verb == PROMOTE else "to"])
+
+
 def _parts(plan: Plan) -> tuple[str, str]:
     """Of a plan's id the kind, and the loss that it is for: without the number of the attempt."""
     kind, _, rest = plan.id.removeprefix(f"{CAPABILITY}/").partition("/")
     return kind, rest.removeprefix(f"{plan.subject}/").rpartition("/")[0]
-
-
-def _promoted(plan: Plan) -> str:
-    """Whom a plan has made primary; empty where it has not come so far."""
-    return _past(plan, (PROMOTE, SWITCH), "survivor")
-
-
-def _released(plan: Plan) -> str:
-    """Which standby nobody waits for any more because of a plan; empty where it has not come so far."""
-    return _past(plan, (RELEASE,), "standby")
-
-
-def _past(plan: Plan, verbs: tuple[str, ...], argument: str) -> str:
-    """An argument of the first step with one of these verbs, if that was done."""
-    for number, step in enumerate(plan.steps):
-        if step.verb in verbs and (plan.position > number or plan.state == "done"):
-            return step.arguments.get(argument, "")
-    return ""
 
 
 class Loss(NamedTuple):
@@ -354,8 +359,8 @@ class _Question:
             return []
         steps = (
             Step("traffic.fence", arguments=self._arguments(loss), undo="traffic.unfence"),
-            Step(RELEASE, arguments={**self._arguments(loss), "primary": self.known.primary, "standby": gone[0]}),
-            Step("database.verify", server=self.known.primary, arguments=self._arguments(loss)),
+            Step(RELEASE, arguments=self._keys(primary=self.known.primary, lost=gone[0])),
+            Step("database.verify", server=self.known.primary, arguments={"service": self.name}),
         )
         return [self._made(f"loss/{self.name}/{loss.id}/{attempts + 1}", steps, f"{loss.subject} is lost")]
 
@@ -410,21 +415,23 @@ class _Question:
     def plan(self, loss: Loss, survivor: str) -> Draft:
         """The plan of a takeover."""
         attempt = self.view.takeover.attempts.get(f"{self.name}/{loss.id}", 0) + 1
-        arguments = self._arguments(loss)
-        promote = {**arguments, "survivor": survivor, "primary": self.known.primary}
         steps = (
-            Step("traffic.fence", arguments=arguments, undo="traffic.unfence"),
-            Step(PROMOTE, arguments=promote),
-            Step("traffic.move", arguments=promote),
-            Step("database.verify", server=survivor, arguments=arguments),
+            Step("traffic.fence", arguments=self._arguments(loss), undo="traffic.unfence"),
+            Step(PROMOTE, arguments=self._keys(survivor=survivor, lost=self.known.primary)),
+            Step("traffic.move", arguments={**self._arguments(loss), "survivor": survivor}),
+            Step("database.verify", server=survivor, arguments={"service": self.name}),
         )
         return self._made(f"loss/{self.name}/{loss.id}/{attempt}", steps, f"{loss.subject} is lost")
 
     def switch(self, asked: SwitchoverAsked, to: str) -> Draft:
         """The plan of a switchover."""
-        arguments = {"service": self.name, "primary": self.known.primary, "survivor": to}
-        steps = (Step(SWITCH, arguments=arguments), Step("database.verify", server=to, arguments=arguments))
+        switch = Step(SWITCH, arguments=self._keys(primary=self.known.primary, to=to))
+        steps = (switch, Step("database.verify", server=to, arguments={"service": self.name}))
         return self._made(f"switch/{self.name}/{asked.request}", steps, f"asked by {asked.who}")
+
+    def _keys(self, **names: str) -> dict[str, str]:
+        """The arguments of what is done by Patroni's keys."""
+        return {"scope": self.service.patroni.scope or self.name, **names}
 
     def _arguments(self, loss: Loss) -> dict[str, str]:
         return {"service": self.name, "lost": " ".join(sorted(loss.servers))}
@@ -451,11 +458,9 @@ def _answers(estate: Estate, view: View, losses: list[Loss], now_ms: int) -> Ite
     """Of every request what comes of it: a plan, or a refusal."""
     for request, asked in view.takeover.asked.items():
         service = estate.services.get(asked.service)
-        if not isinstance(service, PostgresqlService) or asked.service not in view.takeover.databases:
-            yield _refusal(request, Refused.NO_SUCH_DATABASE, now_ms)
-            continue
-        question = _Question(estate, view, asked.service, service, now_ms)
-        answer = _asked_answer(question, asked, losses)
+        answer: Draft | Refused = Refused.NO_SUCH_DATABASE
+        if isinstance(service, PostgresqlService) and asked.service in view.takeover.databases:
+            answer = _asked_answer(_Question(estate, view, asked.service, service, now_ms), asked, losses)
         yield _refusal(request, answer, now_ms) if isinstance(answer, Refused) else answer
 
 
@@ -493,5 +498,4 @@ def _switchover(question: _Question, asked: SwitchoverAsked, lost: frozenset[str
 
 
 def _refusal(request: str, reason: Refused, now_ms: int) -> Draft:
-    fact = AskedRefused(request, reason.value)
-    return Draft(f"{CAPABILITY}/{request}/refused", now_ms, CAPABILITY, fact)
+    return Draft(f"{CAPABILITY}/{request}/refused", now_ms, CAPABILITY, AskedRefused(request, reason.value))
