@@ -31,16 +31,25 @@ class Mutant(NamedTuple):
     within: int
 
 
-RARE = Mutant(
-    "taking the lead on conditions of a later moment",
-    Campaign._take_lead,
-    "        lease = await self._etcd.grant(LEASE_S)\n",
-    "        lease = await self._etcd.grant(LEASE_S)\n"
-    '        compares[1] = Compare(f"{view.root}generation", "mod_revision", view.newest_revision)\n'
-    '        compares[2] = Compare(f"{view.root}head", "mod_revision", view.head_revision)\n',
-    0,
-)
-"""Too rare for nights that chance makes: a night that is written down shows it."""
+RARE = [
+    Mutant(
+        "taking the lead on conditions of a later moment",
+        Campaign._take_lead,
+        "        lease = await self._etcd.grant(LEASE_S)\n",
+        "        lease = await self._etcd.grant(LEASE_S)\n"
+        '        compares[1] = Compare(f"{view.root}generation", "mod_revision", view.newest_revision)\n'
+        '        compares[2] = Compare(f"{view.root}head", "mod_revision", view.head_revision)\n',
+        0,
+    ),
+    Mutant(
+        "a roll call that an empty mirror ends",
+        Campaign._roll_call,
+        "have_answered(answers, len(self._members))",
+        "is_majority(len(answers), len(self._members))",
+        0,
+    ),
+]
+"""Too rare for nights that chance makes: a night that is written down shows each."""
 MUTANTS = [
     Mutant(
         "append without comparing the leader",

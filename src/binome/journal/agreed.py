@@ -89,13 +89,18 @@ def is_majority(count: int, members: int) -> bool:
     return count > members // 2
 
 
-def may_lead(ours: Head, etcds: Head | None, answers: Mapping[str, MirrorMark], members: int) -> bool:
-    """Whether a majority answered the roll call, and our mirror is as far as the farthest and as etcd itself.
+def have_answered(answers: Mapping[str, MirrorMark], members: int) -> bool:
+    """Whether enough lookouts answered a roll call: a majority.
 
     A mirror that begins anew knows nothing of what was: where another one knows, its word does not count, unless
     all have answered.
     """
     farthest = max(mark.sequence for mark in answers.values())
     votes = [mark for mark in answers.values() if mark.sequence or not farthest]
-    enough = is_majority(len(votes), members) or len(answers) == members
-    return enough and ours.sequence == max(farthest, etcds.sequence if etcds else 0)
+    return is_majority(len(votes), members) or len(answers) == members
+
+
+def may_lead(ours: Head, etcds: Head | None, answers: Mapping[str, MirrorMark], members: int) -> bool:
+    """Whether enough answered the roll call, and our mirror is as far as the farthest and as etcd itself."""
+    farthest = max(mark.sequence for mark in answers.values())
+    return have_answered(answers, members) and ours.sequence == max(farthest, etcds.sequence if etcds else 0)

@@ -35,6 +35,7 @@ from binome.journal.agreed import (
     UPLOADED_AT_ONCE,
     Leader,
     MirrorMark,
+    have_answered,
     is_majority,
     may_lead,
 )
@@ -219,7 +220,7 @@ class Campaign:
         return True
 
     async def _roll_call(self) -> dict[str, MirrorMark]:
-        """How far the mirrors are that answer now, ours included; waits for a majority, but not for long."""
+        """How far the mirrors are that answer now, ours included; waits for enough, but not for long."""
         call = Put(f"{self._view.root}call", self._name.encode())
         called = (await self._etcd.transact((), [call])).revision
         until_s = self._clock.monotonic_s() + ROLL_CALL_S
@@ -227,7 +228,7 @@ class Campaign:
             marks = self._view.marks
             answers = {name: marks[name] for name in self._members if name in marks and marks[name].called >= called}
             answers[self._name] = self.own_mark()
-            if is_majority(len(answers), len(self._members)) or self._clock.monotonic_s() > until_s:
+            if have_answered(answers, len(self._members)) or self._clock.monotonic_s() > until_s:
                 return answers
             await self._clock.sleep(LOOK_EVERY_S)
 
