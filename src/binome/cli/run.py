@@ -26,7 +26,7 @@ from binome.journal.single import SingleJournal
 from binome.journal.sqlite import SqliteStore
 from binome.ports import StoreError
 from binome.render import Folders, RenderError
-from binome.runtime.clock import SystemClock
+from binome.runtime.clock import SystemClock, new_event_loop
 from binome.runtime.door import keep_open
 from binome.runtime.loop import Loop
 from binome.runtime.primary import stand_back_s
@@ -46,8 +46,8 @@ def run(
         fail(f"binome: the estate gives {server} nothing to run.  Lookouts stand under lookout.on.", Exit.BAD_INPUT)
     problem = ""
     try:
-        with suppress(asyncio.CancelledError):
-            asyncio.run(_run(estate, server, Folders(root)))
+        with suppress(asyncio.CancelledError), asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(_run(estate, server, Folders(root)))
     except* (RenderError, StoreError, HeadError, OSError) as errors:
         problem = _first(errors)
     if problem:
