@@ -44,7 +44,7 @@ def explanation(platform: Platform, loss: Loss, outcomes: Mapping[str, Detail], 
     parts = [_lost(platform, loss), "\n".join(_products(outcomes)), "\n".join(_services(platform, loss, effects))]
     alone = unprotected(platform, loss)
     if alone:
-        parts.append(_wrapped(f"Left unprotected: {'; '.join(alone)}.", ""))
+        parts.append(wrapped(f"Left unprotected: {'; '.join(alone)}.", ""))
     worst = max((detail.outcome for detail in outcomes.values()), default=Outcome.UP)
     if worst.goes_on:
         writes = any(detail.loss_s != 0 for detail in outcomes.values())
@@ -60,7 +60,8 @@ def width() -> int:
     return max(60, min(100, shutil.get_terminal_size((100, 24)).columns))
 
 
-def _wrapped(text: str, indent: str, first: str | None = None) -> str:
+def wrapped(text: str, indent: str, first: str | None = None) -> str:
+    """A text in lines that fit, behind `indent`; the first one behind `first`."""
     lines = wrap(
         text,
         width(),
@@ -115,7 +116,7 @@ def _matrix(survey: Survey, accepted: Set[str]) -> Iterator[str]:
     yield from _legend([cell for _, _, cells in columns[:MOST_COLUMNS] for cell in cells])
     same = [(name, wider) for name, wider, _ in columns[:MOST_COLUMNS] if wider]
     for name, wider in same:
-        yield _wrapped(f"{name} stands for {', '.join(map(survey.platform.domains.title, wider))} too.", "")
+        yield wrapped(f"{name} stands for {', '.join(map(survey.platform.domains.title, wider))} too.", "")
     if len(columns) > MOST_COLUMNS:
         yield f"{len(columns) - MOST_COLUMNS} more losses hurt; --json has them all."
     noun = "product" if survey.platform.estate.products else "service"
@@ -224,7 +225,7 @@ def _pairs(survey: Survey) -> Iterator[str]:
             rows.append((title, " with ".join(survey.worse_pairs[best]), listed(products, 4)))
     wide = max(len(row[1]) for row in rows)
     for name, pair, products_ in rows:
-        yield _wrapped(f"{name:<8}   {pair:<{wide}}   {products_}".rstrip(), " " * (wide + 16), "  ")
+        yield wrapped(f"{name:<8}   {pair:<{wide}}   {products_}".rstrip(), " " * (wide + 16), "  ")
 
 
 def _findings(platform: Platform, findings: Sequence[Finding], file: str) -> Iterator[str]:
@@ -236,7 +237,7 @@ def _findings(platform: Platform, findings: Sequence[Finding], file: str) -> Ite
                 yield "\n".join(_finding(finding, file))
     more = [f"{count - MOST_OF_A_RULE} more {rule}" for rule, count in counted.items() if count > MOST_OF_A_RULE]
     if more:
-        yield _wrapped(f"And {', '.join(more)}: --json has them all.", "")
+        yield wrapped(f"And {', '.join(more)}: --json has them all.", "")
     accepted = [_accepted(finding, finding.accepted) for finding in findings if finding.accepted]
     if accepted:
         yield "\n".join(accepted)
@@ -250,8 +251,8 @@ def _finding(finding: Finding, file: str) -> Iterator[str]:
         yield f"{head}\n{indent}{where}"
     else:
         yield f"{head}, {where}"
-    yield _wrapped(found.message, indent)
-    yield _wrapped(found.remedy.words, indent + "  ", indent + "→ ")
+    yield wrapped(found.message, indent)
+    yield wrapped(found.remedy.words, indent + "  ", indent + "→ ")
     for change in found.remedy.changes:
         yield from _change(change)
 
@@ -269,7 +270,7 @@ def _change(change: Change) -> Iterator[str]:
 
 
 def _accepted(finding: Finding, entry: Accepted) -> str:
-    return _wrapped(
+    return wrapped(
         f"{finding.rule}, {finding.found.subject}, until {entry.until}: {entry.reason}", " " * 10, "accepted  "
     )
 
@@ -288,7 +289,7 @@ def _end(survey: Survey, findings: Sequence[Finding], file: str) -> Iterator[str
     losses = _worst(survey)
     yield f"{', '.join(parts) or 'No findings'}."
     if first and first.found.severity is Severity.ERROR:
-        yield _wrapped(f"Next: mend {first.found.subject} (line {first.place.line}) and run this again.", "")
+        yield wrapped(f"Next: mend {first.found.subject} (line {first.place.line}) and run this again.", "")
     if losses:
         yield f"binome check {file} --lose {losses[0]} explains that loss."
     elif survey.platform.domains.above_servers:
@@ -311,7 +312,7 @@ def _lost(platform: Platform, loss: Loss) -> str:
     titles = " and ".join(map(platform.domains.title, loss))
     what = f"{titles[:1].upper()}{titles[1:]} {'is' if len(loss) == 1 else 'are'} lost"
     also = f", with {listed(wider, 8)}" if wider else ""
-    return _wrapped(f"{what}{also}: {listed(servers, 12)}." if servers else f"{what}{also}.", "  ", "")
+    return wrapped(f"{what}{also}: {listed(servers, 12)}." if servers else f"{what}{also}.", "  ", "")
 
 
 def _products(outcomes: Mapping[str, Detail]) -> Iterator[str]:
@@ -332,20 +333,20 @@ def _products(outcomes: Mapping[str, Detail]) -> Iterator[str]:
         yield f"and {hidden} more"
     if untouched:
         names = [product for product, detail in outcomes.items() if not detail.effects]
-        yield _wrapped(f"Not touched: {listed(names, 8)}.", "  ", "")
+        yield wrapped(f"Not touched: {listed(names, 8)}.", "  ", "")
 
 
 def _services(platform: Platform, loss: Loss, effects: Mapping[str, Sequence[Effect]]) -> Iterator[str]:
     """Each service and link that is hit: what happens there, what is left, and whom it carries."""
     for name in sorted(effects, key=lambda one: -max(effect.cause.value[0] for effect in effects[one])):
-        yield _wrapped(f"{sentence(platform, name, effects[name], loss)}.", "    ", f"{name}: ")
+        yield wrapped(f"{sentence(platform, name, effects[name], loss)}.", "    ", f"{name}: ")
         capacity = load_left(platform, name, loss) if name in platform.estate.services else ""
         if capacity:
             yield f"    {capacity}"
         chains = [platform.chains(product).get(name, ()) for product in platform.estate.products]
         carried = ["  ".join(["", " → ".join(chain)]).strip() for chain in chains if chain]
         if carried:
-            yield _wrapped(f"needed by {'; '.join(carried)}", "      ", "    ")
+            yield wrapped(f"needed by {'; '.join(carried)}", "      ", "    ")
     for name, backup in platform.estate.backups.items():
         vaults = [vault for vault in backup.to if not is_lost(platform, platform.estate.vaults[vault].on, loss)]
         if len(vaults) < len(backup.to):

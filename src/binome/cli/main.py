@@ -6,6 +6,7 @@ import typer
 
 from binome.cli import ca, demo, estate, journal, lab, maintenance, oncall, plan, render, run, status
 from binome.cli.check import check
+from binome.cli.preflight import preflight
 
 app = typer.Typer(
     help="Keeps a platform up when a data centre is lost, and proves every day that it would.",
@@ -16,6 +17,7 @@ app = typer.Typer(
 )
 app.add_typer(estate.app, name="estate")
 app.command()(check)
+app.command()(preflight)
 app.add_typer(lab.app, name="lab")
 app.command()(render.render)
 app.command()(demo.demo)

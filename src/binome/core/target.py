@@ -85,7 +85,12 @@ class Observation(NamedTuple):
 
 def targets(estate: Estate) -> tuple[Target, ...]:
     """Everything that the estate's lookouts look at; nothing where it has none."""
-    return tuple(_targets(estate, estate.lookout)) if estate.lookout else ()
+    return targets_of(estate, estate.lookout) if estate.lookout else ()
+
+
+def targets_of(estate: Estate, lookout: Lookout) -> tuple[Target, ...]:
+    """Everything that lookouts would look at, at the pace of `lookout`."""
+    return tuple(_targets(estate, lookout))
 
 
 def named_addresses(estate: Estate) -> frozenset[str]:
@@ -135,7 +140,9 @@ def _asked(service: Service) -> Iterator[tuple[str, str, int, Mapping[str, Any]]
     """How a member of a service is asked: suffix of the name, kind of probe, port, options."""
     match service:
         case EtcdService():
-            yield "", "etcd", ETCD_CLIENT_PORT, {}
+            tls = service.tls
+            files = {"tls": True, "ca": tls.ca, "cert": tls.cert, "key": tls.key} if tls else {}
+            yield "", "etcd", ETCD_CLIENT_PORT, files
         case PostgresqlService():
             yield "", "postgresql", POSTGRESQL_PORT, {}
             yield "/patroni", "patroni", PATRONI_PORT, {}

@@ -6,10 +6,10 @@ Short connect and check timeouts are what keeps a lost site from costing seconds
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from binome.estate import Estate
-from binome.estate.model import HaproxyService, HttpService, PostgresqlService
+from binome.estate.model import HaproxyService, HttpService, PostgresqlService, Service
 from binome.render.places import HAPROXY_PORT, PATRONI_PORT, POSTGRESQL_PORT, Folders, RenderError, address_of, endpoint
 
 _ADDRESSES_A_LINE = 30  # HAProxy takes 64 words and 2,048 characters
@@ -18,11 +18,41 @@ _ADDRESSES_A_LINE = 30  # HAProxy takes 64 words and 2,048 characters
 def configuration(estate: Estate, service: str, server: str, folders: Folders, options: HaproxyService) -> str:
     """The file of one edge."""
     parts = [_global(folders), "\n".join(_statistics(estate, service, server, options))]
-    for target, port in options.routes.items():
-        parts.append("\n".join(_route(estate, service, server, target, port, reads=False)))
-    for target, port in options.reads.items():
-        parts.append("\n".join(_route(estate, service, server, target, port, reads=True)))
+    servers = backends(estate, service, options)
+    for reads, table in ((False, options.routes), (True, options.reads)):
+        for target, port in table.items():
+            bind = endpoint(address_of(estate, server), port)
+            name = f"{target}-reads" if reads else target
+            parts.append("\n".join(_route(name, bind, estate.services[target], servers[name], reads=reads)))
     return "\n\n".join(parts) + "\n"
+
+
+def backends(estate: Estate, service: str, options: HaproxyService) -> Mapping[str, Mapping[str, str]]:
+    """The backends of an edge: name → server → address with port, as they are rendered.
+
+    Raises RenderError for a route to what cannot be served, and where a member has no address.
+    """
+    found = {}
+    for key, table in (("routes", options.routes), ("reads", options.reads)):
+        for target in table:
+            port = _member_port(estate, service, key, target)
+            members = estate.services[target].on
+            name = f"{target}-reads" if key == "reads" else target
+            found[name] = {member: endpoint(address_of(estate, member), port) for member in members}
+    return found
+
+
+def _member_port(estate: Estate, service: str, key: str, target: str) -> int:
+    options = estate.services[target]
+    if isinstance(options, HttpService) and key == "routes":
+        return options.port
+    if isinstance(options, PostgresqlService):
+        return POSTGRESQL_PORT
+    kinds = "postgresql" if key == "reads" else "http or postgresql"
+    raise RenderError(
+        f"services.{service}.{key} names {target}, which is of kind {options.kind}; an edge serves {kinds} there.  "
+        "Remove it."
+    )
 
 
 def _global(folders: Folders) -> str:
@@ -57,29 +87,23 @@ def _statistics(estate: Estate, service: str, server: str, options: HaproxyServi
     for first in range(0, len(addresses), _ADDRESSES_A_LINE):
         yield f"    acl estate src {' '.join(addresses[first : first + _ADDRESSES_A_LINE])}"
     yield "    tcp-request connection reject unless estate"
+    yield "    http-after-response set-header Date %[date,http_date]"  # so that a clock that is wrong is seen
     yield "    stats enable"
+    yield "    stats show-legends"  # the servers' addresses
     yield "    stats uri /stats"
 
 
-def _route(estate: Estate, service: str, server: str, target: str, port: int, *, reads: bool) -> Iterator[str]:
-    options = estate.services[target]
-    key = f"services.{service}.{'reads' if reads else 'routes'}"
-    name = f"{target}-reads" if reads else target
+def _route(name: str, bind: str, options: Service, servers: Mapping[str, str], *, reads: bool) -> Iterator[str]:
     yield f"frontend {name}"
-    yield f"    bind {endpoint(address_of(estate, server), port)}"
-    if isinstance(options, HttpService) and not reads:
+    yield f"    bind {bind}"
+    if isinstance(options, HttpService):
         yield from _web(name, options)
-        member_port, check = options.port, ""
-    elif isinstance(options, PostgresqlService):
-        yield from _database(name, reads=reads)
-        member_port, check = POSTGRESQL_PORT, f" port {PATRONI_PORT}"
+        check = ""
     else:
-        kinds = "postgresql" if reads else "http or postgresql"
-        raise RenderError(
-            f"{key} names {target}, which is of kind {options.kind}; an edge serves {kinds} there.  Remove it."
-        )
-    for member in options.on:
-        yield f"    server {member} {endpoint(address_of(estate, member), member_port)}{check}"
+        yield from _database(name, reads=reads)
+        check = f" port {PATRONI_PORT}"
+    for member, place in servers.items():
+        yield f"    server {member} {place}{check}"
 
 
 def _web(name: str, options: HttpService) -> Iterator[str]:

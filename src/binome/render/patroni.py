@@ -39,7 +39,7 @@ def configuration(
         # The local etcd first, and no other unless it fails: asking a dead site's costs a second at random.
         "etcd3": _agreement(estate, service, server, options),
         "bootstrap": {
-            "dcs": _agreed_settings(options),
+            "dcs": agreed_settings(options),
             "initdb": ["data-checksums", {"encoding": "UTF8"}, {"locale": "C.UTF-8"}],
         },
         "postgresql": {
@@ -85,7 +85,7 @@ def _agreement(estate: Estate, service: str, server: str, options: PostgresqlSer
     return settings | ({"username": first.user} if first.user else {})
 
 
-def _agreed_settings(options: PostgresqlService) -> dict[str, Any]:
+def agreed_settings(options: PostgresqlService) -> dict[str, Any]:
     """What the members keep in etcd: written once, when the first of them founds the database."""
     return {
         "ttl": 20,

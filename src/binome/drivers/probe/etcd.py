@@ -1,17 +1,23 @@
 """Kind `etcd`: the member says that it is healthy, which it says only while it has a leader and can read with a quorum.
 
-(etcd's documentation, "Monitoring etcd", `/health`; the gateway's `/v3/maintenance/status`.)
+    ca, cert, key, tls     over TLS, with a file of authorities, and a certificate of ours where the member asks for one
+
+A thorough look asks for the list of members as well, and for the clock.
+(etcd's documentation, "Monitoring etcd", `/health`; the gateway's `/v3/maintenance/status`, `/v3/cluster/member/list`.)
 """
 
 from __future__ import annotations
 
 from binome.core.target import Target
-from binome.drivers.probe.shared.findings import Details, WrongError, timed, up
+from binome.drivers.probe.shared.findings import Details, WrongError, printable, timed, up
 from binome.drivers.probe.shared.http_client import Request
 from binome.drivers.probe.shared.json_answers import asked, number, text
 from binome.drivers.probe.shared.reach import Reach
+from binome.drivers.probe.shared.thorough import clock_of, thoroughly
 from binome.drivers.probe.shared.tls import context
 from binome.ports import Finding, Surroundings
+
+_MEMBERS = 100
 
 
 class EtcdProbe:
@@ -22,18 +28,44 @@ class EtcdProbe:
         self._reach = Reach(surroundings.named)
 
     async def look(self, target: Target) -> Finding:
-        """Up when the member is healthy; details: `member`, `leader` (ids), `leads`, `version`, `size_bytes`."""
-        return await timed(target, self._clock, self._ask(target))
+        """Up when the member is healthy; details: `member`, `leader` (ids), `leads`, `version`, `size_bytes`.
+
+        Of a thorough look besides: `members` is how many it knows, `member/ID` is `NAME PEER-URLS`, with `-` for the
+        name of one that never ran; `clock_least_ms`, `clock_most_ms`.
+        """
+        found = await timed(target, self._clock, self._ask(target))
+        return await thoroughly(found, target, [lambda: self._members(target), lambda: self._time(target)])
 
     async def _ask(self, target: Target) -> Finding:
-        address = await self._reach.address_of(target.address)
-        tls = context(str(target.options.get("ca", ""))) if target.options.get("tls") else None
-        request = Request(address, target.port, target.address, "/health", tls)
+        request = await self._request(target)
         response, said = await asked(request)
         if text(said.get("health")) != "true" or response.status != 200:
             reason = text(said.get("reason"))
             raise WrongError("it is not healthy" + (f": {reason}" if reason else ""))
         return up("it is healthy", await self._details(request))
+
+    async def _request(self, target: Target) -> Request:
+        address, options = await self._reach.address_of(target.address), target.options
+        files = (str(options.get(key, "")) for key in ("ca", "cert", "key"))
+        tls = context(*files) if options.get("tls") else None
+        return Request(address, target.port, target.address, "/health", tls)
+
+    async def _members(self, target: Target) -> Details:
+        request = (await self._request(target))._replace(path="/v3/cluster/member/list", body=b"{}")
+        _, said = await asked(request)
+        members = said.get("members")
+        found: dict[str, str | int | float | bool | None] = {}
+        for one in members[:_MEMBERS] if isinstance(members, list) else ():
+            identity = number(one.get("ID")) if isinstance(one, dict) else None
+            if identity is not None:
+                urls = one.get("peerURLs")
+                places = [text(url) for url in urls[:4]] if isinstance(urls, list) else []
+                found[f"member/{identity:x}"] = printable(" ".join([text(one.get("name")) or "-", *places]))
+        return {**found, "members": len(found)} if found else {}
+
+    async def _time(self, target: Target) -> Details:
+        request = (await self._request(target))._replace(path="/version")
+        return await clock_of(request, self._clock)()
 
     async def _details(self, request: Request) -> Details:
         """What the member says of itself; nothing where it does not: health was the question."""

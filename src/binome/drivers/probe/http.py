@@ -21,9 +21,10 @@ from http import HTTPStatus
 from urllib.parse import urljoin, urlsplit
 
 from binome.core.target import Target
-from binome.drivers.probe.shared.findings import WrongError, printable, timed, up
+from binome.drivers.probe.shared.findings import Details, WrongError, printable, timed, up
 from binome.drivers.probe.shared.http_client import Request, Response, exchange
 from binome.drivers.probe.shared.reach import Reach
+from binome.drivers.probe.shared.thorough import clock_of, thoroughly
 from binome.drivers.probe.shared.tls import context
 from binome.ports import Finding, Surroundings
 
@@ -40,20 +41,25 @@ class HttpProbe:
         self._reach = Reach(surroundings.named)
 
     async def look(self, target: Target) -> Finding:
-        """Up when the answer, at the end of its redirects, is as the options say."""
-        return await timed(target, self._clock, self._ask(target))
+        """Up when the answer, at the end of its redirects, is as the options say.
+
+        Details of a thorough look: `clock_least_ms`, `clock_most_ms`.
+        """
+        found = await timed(target, self._clock, self._ask(target))
+        return await thoroughly(found, target, [lambda: self._time(target)])
+
+    async def _time(self, target: Target) -> Details:
+        return await clock_of(await self._request(target), self._clock)()
+
+    async def _request(self, target: Target) -> Request:
+        options = target.options
+        tls = context(str(options.get("ca", ""))) if options.get("tls") else None
+        host, path = str(options.get("host", target.address)), str(options.get("path", "/"))
+        return Request(await self._reach.address_of(target.address), target.port, host, path, tls)
 
     async def _ask(self, target: Target) -> Finding:
-        options = target.options
-        authorities = str(options.get("ca", ""))
-        tls = context(authorities) if options.get("tls") else None
-        request = Request(
-            await self._reach.address_of(target.address),
-            target.port,
-            str(options.get("host", target.address)),
-            str(options.get("path", "/")),
-            tls,
-        )
+        options, authorities = target.options, str(target.options.get("ca", ""))
+        request = await self._request(target)
         response = await exchange(request)
         followed, most = 0, int(options.get("redirects", 0))
         while most and response.status in _REDIRECTS:

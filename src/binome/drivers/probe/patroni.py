@@ -1,6 +1,7 @@
 """Kind `patroni`: Patroni answers for its member. Up when it does; what the member is, is in the details.
 
-`GET /patroni` says the same with status 200 and 503, so the status is no word about Patroni.
+`GET /patroni` says the same with status 200 and 503, so the status is no word about Patroni. A thorough look asks for
+the members and for the settings that they keep in etcd as well, and for the clock.
 (Patroni's documentation, "Patroni REST API".)
 """
 
@@ -13,9 +14,11 @@ from binome.drivers.probe.shared.findings import Details, WrongError, printable,
 from binome.drivers.probe.shared.http_client import Request
 from binome.drivers.probe.shared.json_answers import asked, number, text
 from binome.drivers.probe.shared.reach import Reach
+from binome.drivers.probe.shared.thorough import clock_of, flat, thoroughly
 from binome.ports import Finding, Surroundings
 
 _STANDBYS = 20
+_MEMBERS = 100
 
 
 class PatroniProbe:
@@ -30,16 +33,47 @@ class PatroniProbe:
 
         Details: `role`, `state`, `timeline`, `scope`, `name`, `version`; of a standby `lag_bytes` (received and not yet
         replayed) and `synchronous`; of a primary `synchronous_standbys`; `paused`, and `dcs_age_s` since it saw etcd.
+        Of a thorough look besides: `cluster` is how many members it knows and `config` how many settings there are;
+        `member/NAME` is `ROLE STATE HOST PORT`, and `config/…` each setting; `clock_least_ms`, `clock_most_ms`.
         """
-        return await timed(target, self._clock, self._ask(target))
+        found = await timed(target, self._clock, self._ask(target))
+        return await thoroughly(
+            found,
+            target,
+            [
+                lambda: self._members(target),
+                lambda: self._settings(target),
+                lambda: self._time(target),
+            ],
+        )
 
     async def _ask(self, target: Target) -> Finding:
-        address = await self._reach.address_of(target.address)
-        _, said = await asked(Request(address, target.port, target.address, "/patroni"))
+        _, said = await asked(await self._request(target, "/patroni"))
         role, state = text(said.get("role")), text(said.get("state"))
         if not role or not state:
             raise WrongError("JSON without role and state: that is not Patroni")
         return up(f"{role}, {state}", self._details(said, role, state))
+
+    async def _request(self, target: Target, path: str) -> Request:
+        return Request(await self._reach.address_of(target.address), target.port, target.address, path)
+
+    async def _members(self, target: Target) -> Details:
+        _, said = await asked(await self._request(target, "/cluster"))
+        members = said.get("members")
+        found: dict[str, str | int | float | bool | None] = {}
+        for one in members[:_MEMBERS] if isinstance(members, list) else ():
+            if isinstance(one, dict) and text(one.get("name")):
+                words = [text(one.get(key)) or "-" for key in ("role", "state", "host")]
+                found[printable(f"member/{one['name']}")] = printable(" ".join([*words, str(number(one.get("port")))]))
+        return {**found, "cluster": len(found)} if found else {}
+
+    async def _settings(self, target: Target) -> Details:
+        response, said = await asked(await self._request(target, "/config"))
+        found = flat(said, "config") if response.status == 200 else {}
+        return {**found, "config": len(found)} if found else {}
+
+    async def _time(self, target: Target) -> Details:
+        return await clock_of(await self._request(target, "/liveness"), self._clock)()
 
     def _details(self, said: dict[str, Any], role: str, state: str) -> Details:
         xlog, patroni = (one if isinstance(one := said.get(key), dict) else {} for key in ("xlog", "patroni"))

@@ -2,6 +2,9 @@
 
     user, password, database     with them, role and lag are asked by a query, as details
 
+A thorough look asks besides whether pages have checksums, and which roles and databases set `synchronous_commit` to a
+value below `on` (the catalogue `pg_db_role_setting`, which any role may read).
+
 The probe asks whether TLS is spoken (`SSLRequest`). The postmaster makes a process for that, so one that is frozen or
 has no memory left does not answer. Where TLS is spoken, that is enough. Where it is not, the probe goes on to the
 startup message, and any answer to it is life: a question for a password, a refusal, "the database system is starting
@@ -36,6 +39,19 @@ select pg_is_in_recovery(), current_setting('synchronous_commit'),
 """
 
 
+_MORE = """
+select current_setting('data_checksums'), count(*),
+       string_agg(concat_ws(' in ', 'role ' || r.rolname, 'database ' || d.datname) || ' sets ' || v.value, '; '
+                  order by r.rolname, d.datname)
+from pg_db_role_setting s
+     cross join lateral unnest(s.setconfig) as c(line)
+     cross join lateral (select split_part(c.line, '=', 2) as value) v
+     left join pg_roles r on r.oid = s.setrole
+     left join pg_database d on d.oid = s.setdatabase
+where c.line like 'synchronous\\_commit=%' and v.value not in ('on', 'true', 'yes', '1', 'remote_apply')
+"""
+
+
 class PostgresqlProbe:
     """A `Probe` that speaks the beginning of the wire protocol."""
 
@@ -46,7 +62,11 @@ class PostgresqlProbe:
         self._left_behind: set[asyncio.Task[dict[str, Any]]] = set()
 
     async def look(self, target: Target) -> Finding:
-        """Up for any well-formed answer; details: `role`, `lag_s`, `synchronous_commit`, `code`, as far as known."""
+        """Up for any well-formed answer; details: `role`, `lag_s`, `synchronous_commit`, `code`, as far as known.
+
+        Of a thorough look with credentials besides: `checksums` (`on` or `off`); `weak` is how many settings of roles
+        and databases are below `on`, and `weak_ones` says which.
+        """
         found = await timed(target, self._clock, self._ask(target))
         left_s = target.timeout_ms / 1000 - found.took_s
         if found.answer != "up" or "user" not in target.options or left_s <= 0:
@@ -95,10 +115,17 @@ class PostgresqlProbe:
                 autocommit=True,
             ) as connection:
                 row = await (await connection.execute(_QUERY)).fetchone()
+                more = None
+                if options.get("thorough"):
+                    more = await (await connection.execute(_MORE)).fetchone()
         except (psycopg.Error, OSError, WrongError, UnicodeError) as error:
             return {"query": printable(str(error).strip().partition("\n")[0])}
         standby, commit, lag_s = row or (None, None, None)
-        return {"role": "standby" if standby else "primary", "synchronous_commit": commit, "lag_s": lag_s}
+        found = {"role": "standby" if standby else "primary", "synchronous_commit": commit, "lag_s": lag_s}
+        if more is not None:
+            checksums, weak, ones = more
+            found |= {"checksums": checksums, "weak": weak, "weak_ones": printable(ones or "")}
+        return found
 
 
 def _startup(user: str) -> bytes:

@@ -3,6 +3,7 @@
 host      the name that it must be for; the target's address unless given
 ca        a file of authorities instead of the system's
 days      how many days it must still be good for; none unless given
+cert, key files of a certificate of ours, for a target that asks for one
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class TlsProbe:
     async def _ask(self, target: Target) -> Finding:
         address = await self._reach.address_of(target.address)
         name = str(target.options.get("host", target.address))
-        async with connected(address, target.port, context(str(target.options.get("ca", ""))), name) as (_, writer):
+        tls = context(*(str(target.options.get(key, "")) for key in ("ca", "cert", "key")))
+        async with connected(address, target.port, tls, name) as (_, writer):
             certificate = writer.get_extra_info("peercert") or {}
         ends_ms = ssl.cert_time_to_seconds(str(certificate["notAfter"])) * 1000
         days = (ends_ms - self._clock.now_ms()) // _DAY_MS

@@ -106,7 +106,7 @@ def of_error(error: OSError, address: str) -> Finding:
         return unsure(f"this server could not ask: {words}")
     if number == errno.ENETUNREACH and not has_route(address):
         return unsure("this server has no route to it")
-    return down(words)
+    return down(words, {"refused": True} if number == errno.ECONNREFUSED else {})
 
 
 def has_route(address: str) -> bool:

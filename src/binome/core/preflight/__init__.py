@@ -1,0 +1,1 @@
+"""The preflight: reality held against the file, once."""
