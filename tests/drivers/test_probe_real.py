@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psycopg
 import pytest
 
 from binome.core.target import Answer
@@ -104,6 +105,32 @@ def test_role_and_lag_are_asked_where_there_are_credentials(database: Database) 
     assert found.answer is Answer.UP and "password authentication failed" in str(found.details["query"])
 
 
+def test_who_does_not_wait_for_the_standby_is_named(database: Database) -> None:
+    probe = PostgresqlProbe(surroundings())
+    until_up(probe, "postgresql", database.port)
+    options = {"user": "watcher", "password": "env:WATCHER", "thorough": True}
+    asks = target("postgresql", database.port, options)._replace(timeout_ms=5000)
+    found = asyncio.run(probe.look(asks)).details
+    assert (found["checksums"], found["weak"], found["weak_ones"]) == ("off", 0, "")
+    settings = [
+        "create role reports",
+        "create role careful",
+        "alter role reports set synchronous_commit = local",
+        "alter role careful set synchronous_commit = remote_apply",
+        "alter role reports in database postgres set synchronous_commit = 'off'",
+        "alter database template1 set synchronous_commit = remote_write",
+    ]
+    login = f"host=127.0.0.1 port={database.port} user=watcher dbname=postgres"
+    with psycopg.connect(login, password="secret of env:WATCHER", autocommit=True) as connection:
+        for setting in settings:
+            connection.execute(setting.encode())
+    found = asyncio.run(probe.look(asks)).details
+    assert found["weak"] == 3
+    assert found["weak_ones"] == (
+        "role reports in database postgres sets off; role reports sets local; database template1 sets remote_write"
+    )
+
+
 def test_a_member_of_etcd_is_well_with_a_quorum_alone(tmp_path: Path) -> None:
     with LoopbackEtcd(tmp_path) as members:
         probe = EtcdProbe(surroundings())
@@ -143,6 +170,12 @@ def test_an_edge_as_it_is_rendered_gives_its_statistics(tmp_path: Path) -> None:
     try:
         found = until_up(HaproxyProbe(surroundings()), "haproxy", statistics)
         assert "backends are up" in found.said and {"web/gra-web", "database/gra-db"} <= found.details.keys()
+        found = look(HaproxyProbe(surroundings()), "haproxy", statistics, {"thorough": True})
+        assert found.details["web/gra-web/address"] == "10.20.1.11:8000"
+        assert found.details["database-reads/sbg-db/address"] == "10.20.2.12:5432"
+        patient = target("haproxy", statistics, {"thorough": True})._replace(timeout_ms=3000)
+        details = asyncio.run(HaproxyProbe(surroundings()).look(patient)).details
+        assert -1000 < int(details["clock_least_ms"] or 0) <= 10 and 0 <= int(details["clock_most_ms"] or 0) < 1000
         stranger = ["curl", "-s", "-m", "3", "--interface", "127.0.0.5", f"http://127.0.0.1:{statistics}/stats;csv"]
         assert subprocess.run(stranger, check=False, capture_output=True, timeout=10).stdout == b""
     finally:

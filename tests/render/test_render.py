@@ -108,6 +108,7 @@ def test_an_edge_gives_its_statistics_to_the_servers_of_the_estate_alone() -> No
     (part,) = re.findall(r"^frontend binome-statistics\n(.*?)\n\n", text, flags=re.MULTILINE | re.DOTALL)
     assert "bind 10.20.1.10:8404" in part and "stats admin" not in text
     assert "tcp-request connection reject unless estate" in part
+    assert "stats show-legends" in part and "set-header Date %[date,http_date]" in part
     sources = {one for line in re.findall(r"acl estate src (.+)", part) for one in line.split()}
     assert sources == {server.address for server in littoral().servers.values()}
     with pytest.raises(RenderError, match=r"port 8404, where an edge gives its statistics\.  Choose another port\."):
