@@ -104,7 +104,8 @@ def well(estate: Estate = LITTORAL) -> World:
 
 
 def flown(world: World, estate: Estate = LITTORAL, servers: frozenset[str] = frozenset()) -> list[Check]:
-    return list(judge(Sight(estate, asked(estate, servers), world)))
+    targets = asked(estate, servers)
+    return list(judge(Sight(estate, targets, {one.name: world[one.name] for one in targets if one.name in world})))
 
 
 def amiss(checks: list[Check]) -> dict[tuple[str, str, str], str]:

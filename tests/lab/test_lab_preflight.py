@@ -201,6 +201,25 @@ def test_a_clock_that_is_wrong_and_a_certificate_of_others(flights: Flights) -> 
             one.kill()
 
 
+def test_a_site_that_is_cut_off_hangs_nobody(flights: Flights) -> None:
+    lab = flights.lab
+    primary = lab.primary("database")
+    site = next(site for site in ("gravelines", "strasbourg") if primary not in lab.servers_of(site))
+    lab.cut(site)
+    try:
+        found = flights.fly(code=1)
+        assert flights.said["took_s"] < 10
+        silent = {subject for (check, subject), said in found["bad"].items() if said == "no answer within 3000 ms"}
+        assert {subject.partition("@")[2].partition(":")[0].partition("/")[0] or subject for subject in silent} == {
+            *lab.servers_of(site)
+        }
+        assert ("clock", primary) in found["good"]
+        assert {("clock", server) for server in lab.servers_of(site)} <= found["unknown"].keys()
+    finally:
+        lab.heal(site)
+        lab.wait_until_whole()
+
+
 def test_a_member_that_was_stopped(flights: Flights) -> None:
     """Last: it ends with a member that is not there."""
     lab = flights.lab

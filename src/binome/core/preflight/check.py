@@ -76,7 +76,7 @@ class Seen(NamedTuple):
 
 
 class Sight(NamedTuple):
-    """All that a check may look at: the file, what was asked, and what was seen of it by the targets' names."""
+    """All that a check may look at: the file, what was asked, and what was seen of that by the targets' names."""
 
     estate: Estate
     asked: tuple[Target, ...]
@@ -85,8 +85,7 @@ class Sight(NamedTuple):
     def of(self, service: str, suffix: str = "") -> dict[str, Seen]:
         """What was seen of those members of a service that were asked, by server; `suffix` as in targets' names."""
         names = {server: f"{service}@{server}{suffix}" for server in self.estate.services[service].on}
-        asked = {target.name for target in self.asked}
-        return {server: self.seen[name] for server, name in names.items() if name in asked and name in self.seen}
+        return {server: self.seen[name] for server, name in names.items() if name in self.seen}
 
 
 class Question(NamedTuple):
