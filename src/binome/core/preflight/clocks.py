@@ -51,9 +51,12 @@ def checks(sight: Sight) -> Iterator[Check]:
         if server in spans:
             yield max((_check(server, span, reference_ms) for span in spans[server]), key=_badness)
         elif server in silent:
-            why = "it answers, and does not say what time it is" if silent[server] else "it does not answer"
-            remedy = "Let what runs there send the header Date; an edge does when it is rendered anew."
-            yield Question(Name.CLOCK, server, _EXPECTED, ("servers", server)).unknown(why, remedy)
+            question = Question(Name.CLOCK, server, _EXPECTED, ("servers", server))
+            if silent[server]:
+                remedy = "Let what runs there send the header Date; an edge does when it is rendered anew."
+                yield question.unknown("it answers, and does not say what time it is", remedy)
+            else:
+                yield question.unknown("it does not answer", "See why: the checks of what runs there are above.")
     if spans:
         yield _check("this machine", _Span(0, 0), reference_ms)
 
