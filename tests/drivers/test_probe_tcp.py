@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from binome.drivers.probe.tcp import TcpProbe
+from binome.ports import Finding
 from tests.drivers.probe_suite import ProbeSuite, served, silent, surroundings
 
 
@@ -36,3 +38,13 @@ class TestTcp(ProbeSuite):
 
     def left_open(self, before: int) -> int:
         return before
+
+
+def test_a_refusal_is_told_from_silence() -> None:
+    async def run() -> tuple[Finding, Finding]:
+        suite = TestTcp()
+        async with suite.refusing() as nobody, suite.unheard() as port:
+            return await suite.look(nobody), await suite.look(port)
+
+    refused, unheard = asyncio.run(run())
+    assert (refused.details, unheard.details) == ({"refused": True}, {})
