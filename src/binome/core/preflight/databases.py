@@ -3,8 +3,8 @@
 The members keep their settings in etcd, where `binome render` reaches once only, when the database is founded: a later
 change of the file, or of the settings, is seen here. A setting that is not rendered is not judged, but for the pause.
 
-Who sets `synchronous_commit` below `on` is told of writes that a fire undoes (docs/adr, I1). PostgreSQL keeps that for
-roles and databases in a catalogue; a session that sets it for itself cannot be seen from outside.
+Who sets `synchronous_commit` below `on` is told of writes that a fire undoes. PostgreSQL keeps that for roles and
+databases in a catalogue; a session that sets it for itself cannot be seen from outside.
 """
 
 from __future__ import annotations
