@@ -11,8 +11,9 @@ import pytest
 
 from binome.core.target import Answer
 from binome.drivers.probe.heartbeat import HeartbeatProbe
-from binome.runtime import heartbeats
-from binome.runtime.heartbeats import AT_ONCE, Heartbeats, Server, serve
+from binome.runtime import listener
+from binome.runtime.heartbeats import Heartbeats, answering
+from binome.runtime.listener import AT_ONCE, Listener
 from tests.drivers.probe_suite import descriptors, settled, surroundings, target, until
 
 TOKEN, OTHER = "a-token-of-the-dump", "a-token-of-another"
@@ -67,11 +68,12 @@ def test_nobody_beats_for_another_or_with_a_weak_token(job: str) -> None:
     assert beats.ages_s() == {}
 
 
-def night(test: Callable[[Server, Heartbeats], Awaitable[None]]) -> None:
+def night(test: Callable[[Listener, Heartbeats], Awaitable[None]]) -> None:
     async def run() -> None:
         before = await settled()
         beats = Heartbeats(JOBS, Clock())
-        server = await serve("127.0.0.1", 0, beats)
+        server = Listener(answering(beats))
+        await server.open("127.0.0.1", 0)
         try:
             await test(server, beats)
         finally:
@@ -81,7 +83,7 @@ def night(test: Callable[[Server, Heartbeats], Awaitable[None]]) -> None:
     asyncio.run(run())
 
 
-async def said(server: Server, request: bytes) -> bytes:
+async def said(server: Listener, request: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     try:
         writer.write(request)
@@ -115,7 +117,7 @@ def asking(path: str, token: str = TOKEN, method: str = "GET", more: str = "") -
     ],
 )
 def test_one_answer_for_each_request(request_: bytes, status: int) -> None:
-    async def test(server: Server, beats: Heartbeats) -> None:
+    async def test(server: Listener, beats: Heartbeats) -> None:
         answer = await said(server, request_)
         assert answer.startswith(f"HTTP/1.1 {status} ".encode()), answer
         assert bool(beats.ages_s()) is (status == 200)
@@ -124,7 +126,7 @@ def test_one_answer_for_each_request(request_: bytes, status: int) -> None:
 
 
 def test_strangers_and_wrong_tokens_get_the_same_words() -> None:
-    async def test(server: Server, _: Heartbeats) -> None:
+    async def test(server: Listener, _: Heartbeats) -> None:
         assert await said(server, asking("/beat/nobody")) == await said(server, asking("/beat/dump", OTHER))
 
     night(test)
@@ -134,7 +136,7 @@ def test_cron_calls_with_curl() -> None:
     if shutil.which("curl") is None:
         pytest.skip("no curl")
 
-    async def test(server: Server, beats: Heartbeats) -> None:
+    async def test(server: Listener, beats: Heartbeats) -> None:
         url, token = f"http://127.0.0.1:{server.port}/beat/dump", f"Authorization: Bearer {TOKEN}"
         curl = await asyncio.create_subprocess_exec("curl", "-fsS", "-m", "5", "-H", token, url, stdout=-1)
         assert (await curl.communicate())[0] == b"heard\n"
@@ -144,9 +146,9 @@ def test_cron_calls_with_curl() -> None:
 
 
 def test_who_trickles_or_floods_keeps_nobody_out_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heartbeats, "ASKED_WITHIN_S", 0.3)
+    monkeypatch.setattr(listener, "ASKED_WITHIN_S", 0.3)
 
-    async def test(server: Server, _: Heartbeats) -> None:
+    async def test(server: Listener, _: Heartbeats) -> None:
         held: list[Any] = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(AT_ONCE)]
         for _, writer in held:
             writer.write(b"GET /beat/")
