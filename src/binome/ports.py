@@ -198,6 +198,17 @@ class AppendUnknownError(Exception):
     """Nobody can say whether the entries were added; the journal finds out before it appends again."""
 
 
+class Standing(NamedTuple):
+    """How a journal stands, for people to see. `leader` is who leads, by etcd's word; empty: nobody, or not known.
+
+    `append_s` is how long the last append of this server took, `size_bytes` what etcd holds; None where nobody knows.
+    """
+
+    leader: str
+    append_s: float | None = None
+    size_bytes: int | None = None
+
+
 class Journal(Protocol):
     """Facts in one order for all. Reading works alone; appending needs the right to it."""
 

@@ -35,7 +35,9 @@ def night(test: Callable[[World, Path], Awaitable[None]], folder: Path) -> None:
     async def whole() -> None:
         world = World()
         await world.start()
-        task = asyncio.ensure_future(keep_open(folder / "s", world.loop, world.loop.problems))
+        task = asyncio.ensure_future(
+            keep_open(folder / "s", world.loop, {"status": lambda _: {"server": world.loop.name}})
+        )
         while not (folder / "s").exists():
             await asyncio.sleep(0)
         await test(world, folder / "s")

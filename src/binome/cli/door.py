@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from binome.cli.exits import Exit, fail, print_json
+from binome.cli.journal_text import printable
 from binome.core.maintenance import GRANTED, Refused
 from binome.render import Folders
 
@@ -20,8 +21,24 @@ DOOR = Path(Folders().run) / "binome.sock"
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
+class DoorError(Exception):
+    """No answer, or one that says no: in one line, with how the command ends."""
+
+    def __init__(self, words: str, code: Exit) -> None:
+        super().__init__(words)
+        self.code = code
+
+
 def said(door: Path, question: dict[str, Any]) -> dict[str, Any]:
-    """What the running Binôme answers."""
+    """What the running Binôme answers; without an answer the command ends."""
+    try:
+        return asked(door, question)
+    except DoorError as error:
+        fail(printable(str(error)), error.code)
+
+
+def asked(door: Path, question: dict[str, Any]) -> dict[str, Any]:
+    """What the running Binôme answers. Raises DoorError."""
     try:
         with socket.socket(socket.AF_UNIX) as connection, connection.makefile("rwb") as lines:
             connection.settimeout(15)
@@ -29,15 +46,16 @@ def said(door: Path, question: dict[str, Any]) -> dict[str, Any]:
             lines.write(json.dumps(question).encode() + b"\n")
             lines.flush()
             answer: dict[str, Any] = json.loads(lines.readline())
-    except TimeoutError:
-        fail(f"binome: {door}: no answer within 15 s", Exit.UNKNOWN)
+    except TimeoutError as error:
+        raise DoorError(f"binome: {door}: no answer within 15 s", Exit.UNKNOWN) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no answer"
-        fail(f"binome: {door}: {reason}.  Is `binome run` running here, and are you root?", Exit.ENVIRONMENT)
+        words = f"binome: {door}: {reason}.  Is `binome run` running here, and are you root?"
+        raise DoorError(words, Exit.ENVIRONMENT) from error
     if "error" in answer:
-        fail(f"binome: {answer['error']}", Exit.BAD_INPUT)
+        raise DoorError(f"binome: {answer['error']}", Exit.BAD_INPUT)
     if "busy" in answer:
-        fail(f"binome: {answer['busy']}.  Ask again.", Exit.ENVIRONMENT)
+        raise DoorError(f"binome: {answer['busy']}.  Ask again.", Exit.ENVIRONMENT)
     return answer
 
 

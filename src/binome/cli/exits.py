@@ -32,7 +32,15 @@ def fail(message: str, code: Exit) -> NoReturn:
 
 def print_json(value: Any) -> None:
     """The answer of a command with --json: the only thing on standard output."""
-    print(json.dumps(value, ensure_ascii=False, indent=2))
+    print(json_text(value))
+
+
+def json_text(value: Any, *, indent: int | None = 2) -> str:
+    """A value as JSON in which everything that could command a terminal is escaped; all else is as people write it."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() or letter == "\n" else json.dumps(letter)[1:-1] for letter in text)
 
 
 def read_estate(path: Path, *, as_json: bool = False) -> Estate:

@@ -11,9 +11,10 @@ from binome.drivers.probe import load
 from binome.estate import Estate
 from binome.ports import Clock, Etcd, Observer, Surroundings
 from binome.render import RenderError
-from binome.render.places import HEARTBEAT_PORT, address_of
+from binome.render.places import HEARTBEAT_PORT, METRICS_PORT, address_of
 from binome.runtime.databases import Databases
 from binome.runtime.heartbeats import Heartbeats, listen
+from binome.runtime.listener import Listener
 from binome.runtime.prober import Prober
 from binome.runtime.watch import Hearing, Watch
 
@@ -59,6 +60,15 @@ class Eyes:
     def problems(self) -> list[str]:
         """What keeps this lookout from seeing."""
         return list(self._problems)
+
+    async def measured(self, metrics: Listener) -> None:
+        """Gives metrics until it is cancelled. Where that cannot be it is a problem, and Binôme goes on."""
+        try:
+            await metrics.keep_open(address_of(self._estate, self._server), METRICS_PORT)
+        except RenderError as error:
+            self._problems.append(f"no metrics are given here: {error}")
+        except OSError as error:
+            self._problems.append(f"no metrics are given here: port {METRICS_PORT}: {error.strerror}")
 
     async def _listen(self) -> None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from binome.cli import ca, demo, estate, journal, lab, maintenance, oncall, plan, render, run, status
+from binome.cli import ca, demo, estate, explain, journal, lab, maintenance, oncall, plan, render, run, status
 from binome.cli.check import check
 from binome.cli.preflight import preflight
 
@@ -23,6 +23,7 @@ app.command()(render.render)
 app.command()(demo.demo)
 app.command()(run.run)
 app.command()(status.status)
+app.command()(explain.explain)
 app.add_typer(maintenance.app, name="maintenance")
 app.add_typer(plan.app, name="plan")
 app.add_typer(journal.app, name="journal")

@@ -16,6 +16,7 @@ from binome.cli.agreement import agreement
 from binome.cli.exits import Exit, fail, read_estate
 from binome.cli.eyes import Eyes
 from binome.cli.lookouts import Lookouts
+from binome.cli.windows import shown, sources_of
 from binome.drivers.host.maintenance import MaintenanceFiles
 from binome.estate import Estate
 from binome.estate.problem import did_you_mean
@@ -29,6 +30,7 @@ from binome.render import Folders, RenderError
 from binome.runtime.clock import SystemClock, new_event_loop
 from binome.runtime.door import keep_open
 from binome.runtime.loop import Loop
+from binome.runtime.metrics import listener
 from binome.runtime.primary import stand_back_s
 
 
@@ -103,9 +105,15 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
             works.append(lookouts.run())
             troubled.append(lookouts.problems)
         troubled += [journal.problems, loop.problems, eyes.problems]
-        socket = Path(folders.run) / "binome.sock"
-        door = keep_open(socket, loop, lambda: [one for ask in troubled for one in ask()], lookouts.shown)
-        works += [journal.run(), loop.run(), door]
+        sources = sources_of(
+            loop,
+            eyes,
+            standing=journal.standing,
+            peers=lookouts.shown,
+            problems=lambda: [one for ask in troubled for one in ask()],
+        )
+        works.append(eyes.measured(listener(estate, sources, clock)))
+        works += [journal.run(), loop.run(), keep_open(Path(folders.run) / "binome.sock", loop, shown(sources))]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(work) for work in works]
             for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,47 +1,83 @@
-"""`binome status`: who leads, what is planned, what is wrong."""
+"""`binome status`: the estate at a glance, once or again and again."""
 
 from __future__ import annotations
 
+import shutil
+import sys
+import time
 from typing import Annotated, Any
 
 import typer
 
-from binome.cli.door import DOOR, Door, said
-from binome.cli.exits import Exit, print_json
+from binome.cli.door import DOOR, Door, DoorError, asked, said
+from binome.cli.exits import Exit, json_text, print_json
 from binome.cli.journal_text import printable
+from binome.cli.status_text import status_lines
+
+EVERY_S = 1.0
+_ALONE, _BACK = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
+"""A screen of our own without a cursor, and back to the one before with all that stood on it."""
+_HOME, _REST, _BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
 def status(
     door: Door = DOOR,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it anew each second, until Ctrl-C.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON; with --watch one line a second.")] = False,
 ) -> None:
-    """Show who leads, what is planned and what is wrong, as this server's Binôme knows it.
+    """Show the estate at a glance: what is down and why, what is alone, who leads, which products are hit.
 
-    Ends with 1 where nobody leads or something is wrong.
+    Ends with 1 where anything is wrong: a cause, something alone, nobody leads, a problem of this lookout, a plan that
+    needs a person.
     """
+    if watch:
+        try:
+            _watch(door, as_json=as_json)
+        except KeyboardInterrupt:
+            raise typer.Exit(Exit.INTERRUPTED) from None
     report = said(door, {"do": "status"})
     if as_json:
         print_json(report)
     else:
-        known = f"generation {report['generation']}, {report['entries']:,} entries"
-        here = "this server" if report["leads"] is not None else report["leader"] or "nobody yet"
-        print(f"{report['server']}   lead: {here}, {known}")
-        for problem in report["problems"]:
-            print(f"wrong: {problem}")
-        for peer in report.get("peers", ()):
-            print(_peer_line(peer))
-        for plan in report["plans"]:
-            print(f"{plan['subject']:<16} {plan['capability']}, {plan['state']}   {plan['why']}")
-        if not report["plans"]:
-            print("Nothing is planned.")
-    if report["problems"]:
+        print("\n".join(status_lines(report, shutil.get_terminal_size((100, 40)).columns)))
+    if not report["good"]:
         raise typer.Exit(Exit.BAD_ANSWER)
 
 
-def _peer_line(peer: dict[str, Any]) -> str:
-    """Another lookout: when it was last heard, or since when it is silent and why."""
-    if not peer["silent"]:
-        return f"{peer['peer']:<16} lookout, heard {peer['heard_ms']} ms ago"
-    last = f"silent for {peer['silent_ms'] / 1000:.0f} s" + ("" if peer["heard_ms"] is not None else ", never heard")
-    why = f" ({peer['why']})" if peer["why"] else ""
-    return printable(f"{peer['peer']:<16} lookout, {last}{why}")
+def _watch(door: Door, *, as_json: bool) -> None:
+    """Shows the status until it is interrupted. A door that is shut meanwhile is said, and knocked at again."""
+    screen = sys.stdout.isatty() and not as_json
+    try:
+        if screen:
+            sys.stdout.write(_ALONE)
+        while True:
+            report, problem = _now(door)
+            if as_json:
+                print(json_text(report if report is not None else {"error": problem}, indent=None), flush=True)
+            else:
+                _draw(report, problem, screen=screen)
+            time.sleep(EVERY_S)
+    finally:
+        if screen:
+            sys.stdout.write(_BACK)
+            sys.stdout.flush()
+
+
+def _now(door: Door) -> tuple[dict[str, Any] | None, str]:
+    try:
+        return asked(door, {"do": "status"}), ""
+    except DoorError as error:
+        return None, printable(str(error))
+
+
+def _draw(report: dict[str, Any] | None, problem: str, *, screen: bool) -> None:
+    """Draws the whole screen anew; what does not fit below is counted. Without a screen, one text after the other."""
+    columns, rows = shutil.get_terminal_size((100, 40))
+    lines = status_lines(report, columns) if report is not None else [problem[:columns]]
+    if not screen:
+        print("\n".join([*lines, ""]), flush=True)
+        return
+    if len(lines) > rows:
+        lines[rows - 1 :] = [f"… {len(lines) - rows + 1} more lines: binome status"]
+    sys.stdout.write(_HOME + "\r\n".join(f"{line}{_REST}" for line in lines) + _BELOW)
+    sys.stdout.flush()

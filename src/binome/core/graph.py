@@ -1,7 +1,8 @@
 """The graph: which target stands where, whose work it is, and what needs it. It follows from the estate alone.
 
 A *place* is a fault domain above servers with targets in it. Targets of a service's member are its *work*
-(`database@gra-db`) and its *helpers* (`database@gra-db/patroni`).
+(`database@gra-db`) and its *helpers* (`database@gra-db/patroni`). What stands on no server of the estate (an
+address out there, an internet name) shares no fault domain with anything: it is no part of the search for causes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ class Graph:
     def __init__(self, estate: Estate) -> None:
         self.estate = estate
         self.domains = Domains(estate)
-        self.targets: dict[str, Target] = {one.name: one for one in targets(estate)}
+        everything = {one.name: one for one in targets(estate)}
+        self.targets: dict[str, Target] = {name: one for name, one in everything.items() if one.server}
+        self.outside: dict[str, Target] = {name: one for name, one in everything.items() if not one.server}
         self.on: dict[str, list[str]] = {}  # server → its targets
         self.work: dict[str, list[str]] = {}  # service → the targets that are its members' work
         self.member: dict[str, list[str]] = {}  # a member's work → itself and its helpers

@@ -113,6 +113,11 @@ class Tally:
             known = self._agreed[target] = self._combined(self._views.get(target, ()))
         return known
 
+    def views(self, target: str) -> dict[str, Judged]:
+        """What each vantage point said last of a target; whoever has said nothing is not in it."""
+        views = self._views.get(target, ())
+        return {vantage: one for vantage, one in zip(self.vantages, views, strict=False) if one is not None}
+
     def targets(self) -> Iterable[str]:
         """Every target that somebody has a view of."""
         return self._views.keys()

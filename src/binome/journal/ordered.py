@@ -64,6 +64,7 @@ from binome.ports import (
     MovedOnError,
     NotLeaderError,
     Put,
+    Standing,
     Store,
     StoreError,
 )
@@ -176,6 +177,12 @@ class OrderedJournal:
     def submitted(self) -> Sequence[Draft]:
         """The requests that wait in etcd."""
         return tuple(self._view.requests.values())
+
+    def standing(self) -> Standing:
+        """How it stands: who leads, how long the last append took, how much etcd holds."""
+        unheard = "following" in self._problems or "mark" in self._problems  # then what we know of etcd is old
+        leader = "" if unheard or self._view.leader is None else self._view.leader.name
+        return Standing(leader, self._append_s if self._appended_s else None, self._tidy.size_bytes or None)
 
     def problems(self) -> list[str]:
         """What keeps us from following or leading, and what soon will."""

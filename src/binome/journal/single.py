@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from binome.core.entry import Draft, Entry, seal
 from binome.journal.patience import first_of
-from binome.ports import Clock, MovedOnError, Store
+from binome.ports import Clock, MovedOnError, Standing, Store
 
 
 class SingleJournal:
@@ -37,6 +37,10 @@ class SingleJournal:
             await first_of(self._changed.wait(), self._clock.sleep(timeout_s))
             self._changed.clear()
         return self._store.read(after)
+
+    def standing(self) -> Standing:
+        """How it stands: whoever has opened it leads, and knows his name himself."""
+        return Standing("")
 
     def problems(self) -> list[str]:
         """None that it would know of."""

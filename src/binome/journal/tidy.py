@@ -42,6 +42,11 @@ class Tidy:
         if revision and forgotten:
             await self._etcd.compact(forgotten)
 
+    @property
+    def size_bytes(self) -> int:
+        """How much etcd holds, when it was asked last; 0 before."""
+        return self._size_bytes
+
     def problems(self) -> list[str]:
         """What etcd's size will soon keep us from."""
         if self._size_bytes <= LARGE_BYTES:

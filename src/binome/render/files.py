@@ -13,6 +13,7 @@ from binome.render import etcd, haproxy, patroni, systemd
 from binome.render.places import (
     ETCD_CLIENT_PORT,
     ETCD_PEER_PORT,
+    METRICS_PORT,
     PATRONI_PORT,
     PEER_PORT,
     POSTGRESQL_PORT,
@@ -58,8 +59,10 @@ def _yaml(estate: Estate, server: str, settings: dict[str, Any], command: str) -
 
 def _check_ports(estate: Estate, server: str) -> None:
     taken: dict[int, str] = {}
-    if estate.lookout and server in estate.lookout.on and len(estate.lookout.on) > 1:
-        taken[PEER_PORT] = "the lookout"
+    if estate.lookout and server in estate.lookout.on:
+        taken[METRICS_PORT] = "the lookout"
+        if len(estate.lookout.on) > 1:
+            taken[PEER_PORT] = "the lookout"
     for service, options in estate.services.items():
         if server in options.on:
             for port in _ports(options):

@@ -15,6 +15,8 @@ HAPROXY_PORT = 8404
 """HAProxy's statistics."""
 HEARTBEAT_PORT = 8710
 """Where lookouts hear that jobs ran."""
+METRICS_PORT = 8711
+"""Where each lookout gives its metrics, to the servers of the estate alone."""
 PEER_PORT = 7117
 
 

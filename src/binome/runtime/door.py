@@ -3,7 +3,8 @@
 One JSON document a line in, one out. The socket belongs to root. Who may open it may ask for what is admitted
 (core/request.py), and can neither stop the lookout nor fill the journal with anything else.
 
-    {"do": "status"}                        who leads, what is planned, what is wrong
+    {"do": "status"}                        the estate at a glance (report.py)
+    {"do": "explain", "target": …}          all about one thing that is looked at (explained.py)
     {"do": "ask", "request": …, "fact": …}  hands a request to whoever leads, and waits for what comes of it
 
 The answer has one of `answer`, `error` or `busy` (nothing was done), or `unknown` (the request stays, where it came
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -34,19 +35,18 @@ AT_ONCE = 32
 _LOOK_EVERY_S = 0.05
 
 
-async def keep_open(
-    path: Path,
-    loop: Loop,
-    problems: Callable[[], list[str]],
-    peers: Callable[[], list[dict[str, Any]]] = lambda: [],
-) -> None:
+Shown = Callable[[dict[str, Any]], dict[str, Any]]
+"""Answers a question at once, from what is known here."""
+
+
+async def keep_open(path: Path, loop: Loop, shown: Mapping[str, Shown]) -> None:
     """Serves the socket at `path` until it is cancelled. Raises OSError where that cannot be.
 
-    `peers` are the other lookouts as they are heard here, for people to see.
+    `shown` are the questions that change nothing, by what they begin with, each with who answers it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    door = _Door(loop, problems, peers)
+    door = _Door(loop, shown)
     before = os.umask(0o177)
     try:
         server = await asyncio.start_unix_server(door.serve, path, limit=LONGEST_BYTES)
@@ -60,17 +60,10 @@ async def keep_open(
 
 
 class _Door:
-    def __init__(
-        self, loop: Loop, problems: Callable[[], list[str]], peers: Callable[[], list[dict[str, Any]]]
-    ) -> None:
+    def __init__(self, loop: Loop, shown: Mapping[str, Shown]) -> None:
         self._loop = loop
-        self._peers = peers
-        self._problems = problems
+        self._shown = shown
         self._open: set[asyncio.Task[Any] | None] = set()
-        self._answers: dict[str, Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]] = {
-            "status": self._status,
-            "ask": self._ask,
-        }
 
     def close(self) -> None:
         """Lets go of whoever is being served."""
@@ -101,40 +94,18 @@ class _Door:
             async with asyncio.timeout(ASKED_WITHIN_S):
                 line = await reader.readline()
             question = msgspec.json.decode(line, type=dict[str, Any])
-            answers = self._answers.get(str(question.get("do")))
-            if answers is None:
-                return {"error": f"do: expected one of {', '.join(self._answers)}"}
-            return await answers(question)
+            wanted = str(question.get("do"))
+            if wanted == "ask":
+                return await self._ask(question)
+            if wanted not in self._shown:
+                return {"error": f"do: expected one of {', '.join((*self._shown, 'ask'))}"}
+            return self._shown[wanted](question)
         except TimeoutError:
             return {"error": f"nothing was asked within {ASKED_WITHIN_S:g} s"}
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             return {"error": f"not understood: {error}"}
         except Exception as error:  # the journal was asked to take it, and did not say that it has
             return {"unknown": str(error)}
-
-    async def _status(self, _: dict[str, Any]) -> dict[str, Any]:
-        state = self._loop.state
-        return {
-            "server": self._loop.name,
-            "leads": self._loop.journal.generation,
-            "leader": state.leader,
-            "generation": state.head.generation,
-            "entries": state.head.sequence,
-            "problems": self._problems(),
-            "peers": self._peers(),
-            "plans": [
-                {
-                    "plan": one.id,
-                    "capability": one.capability,
-                    "subject": one.subject,
-                    "state": one.state,
-                    "trouble": one.trouble,
-                    "why": one.why,
-                    "until_ms": one.steps[-1].not_before_ms,
-                }
-                for one in state.plans.values()
-            ],
-        }
 
     async def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
         clock, request = self._loop.clock, question.get("request")

@@ -133,6 +133,13 @@ class Watch:
         """What this lookout alone believes of every target."""
         return self.judges.judged()
 
+    def heard(self) -> frozenset[str]:
+        """The vantage points that are heard now, this one among them: it alone until it can speak with the others."""
+        hearing = self._hearing()
+        if hearing is None:
+            return frozenset((self.name,))
+        return frozenset(self.tally.vantages) - {one.peer for one in hearing.silent()} | {self.name}
+
     def _judged(self, changes: Mapping[str, Judged]) -> None:
         if not changes:
             return

@@ -1,0 +1,43 @@
+"""The windows of a lookout: what people and programs are shown of it, at the door and as metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from binome.cli.eyes import Eyes
+from binome.cli.moments import moment
+from binome.ports import Standing
+from binome.runtime.door import Shown
+from binome.runtime.explained import explain
+from binome.runtime.loop import Loop
+from binome.runtime.report import Sources, status
+
+
+def sources_of(
+    loop: Loop,
+    eyes: Eyes,
+    *,
+    standing: Callable[[], Standing],
+    peers: Callable[[], list[dict[str, Any]]],
+    problems: Callable[[], list[str]],
+) -> Sources:
+    """What a report of this lookout is gathered from."""
+    return Sources(
+        loop=loop,
+        watch=eyes.watch,
+        findings=eyes.prober.findings,
+        lag_s=lambda: eyes.prober.lag_s,
+        standing=standing,
+        peers=peers,
+        problems=problems,
+        moment=lambda at_ms: moment(at_ms, loop.clock.now_ms()),
+    )
+
+
+def shown(sources: Sources) -> dict[str, Shown]:
+    """The questions at the door that change nothing."""
+    return {
+        "status": lambda _: status(sources),
+        "explain": lambda question: explain(sources, question.get("target")),
+    }
