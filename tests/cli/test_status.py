@@ -24,12 +24,16 @@ from binome.core.database import DatabaseSeen
 from binome.core.silence import SiteSilent
 from binome.core.takeover import TakeoverRefused, TakeoverWanted
 from binome.core.target import Answer
+from binome.estate import load
 from binome.runtime.explained import explain
 from binome.runtime.report import status
 from tests.cli.test_door_commands import Door
 from tests.runtime.seen import HOSTILE, Seen, cut_off, down, fire, hostile, leaderless, well
 
 GOLDEN = Path(__file__).parent / "golden"
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "looking.md").read_text(encoding="utf-8")
+LITTORAL_FILE = ROOT / "examples" / "littoral" / "estate.yaml"
 
 
 @pytest.fixture(autouse=True)
@@ -202,3 +206,29 @@ def test_a_look_from_here_is_up_again_after_the_night() -> None:
     report = status(seen.sources)
     assert (report["good"], report["scopes"], report["alone"]) == (True, [], [])
     assert explain(seen.sources, "sbg-db")["targets"][0]["last"]["answer"] == Answer.UP.value
+
+
+@pytest.mark.parametrize("name", ["status-fire-100.txt", "explain-database@sbg-db-fire-100.txt"])
+def test_the_screens_of_the_documentation_are_real(name: str) -> None:
+    assert (GOLDEN / name).read_text(encoding="utf-8") in PAGE
+
+
+def test_every_key_of_the_json_is_in_the_documentation() -> None:
+    table = PAGE.partition("| key | what it is |")[2].partition("\n\n")[0]
+    named = [key for row in table.splitlines() for key in re.findall("`(.+?)`", row.partition(" | ")[0])]
+    assert named and set(named) == status(well().sources).keys()
+
+
+OUTSIDE = load(f"{LITTORAL_FILE.read_text()}\nprobes:\n  shop: {{kind: http, url: 'https://shop.example/'}}\n".encode())
+
+
+def test_what_stands_outside_of_the_estate_is_told_of_without_a_cause() -> None:
+    seen = Seen(OUTSIDE)
+    for answers in ({}, {"shop": Answer.DOWN}):
+        seen.look(answers)
+        seen.decided()
+    report = status(seen.sources)
+    assert (report["scopes"], report["unexplained"]) == ([], {"count": 1, "targets": ["shop"]})
+    assert "outside      0 of 1 up, 1 down" in status_lines(report, 100)
+    about = explain(seen.sources, "shop")
+    assert (about["kind"], about["up"], about["of"], about["products"]) == ("target", 0, 1, [])
