@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from binome.core.database import DatabaseSeen
 from binome.ports import Standing
@@ -214,14 +215,17 @@ def test_the_text_is_made_once_a_second_however_many_ask() -> None:
     assert b"\nbinome_problems 1\n" in (answer(request).body or b"")
 
 
-def test_an_answer_that_fails_is_told_and_ends_nothing() -> None:
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_an_answer_that_fails_is_told_and_ends_nothing_in_either_loop(loop: Callable[[], Any]) -> None:
     async def run() -> None:
         def fails(_: listening.Request) -> Answer:
             raise RuntimeError("x")
 
         server = Listener(fails)
         await server.open("127.0.0.1", 0)
-        assert (await said(server, GET)).startswith(b"HTTP/1.1 500 ")
+        for _ in range(2):
+            assert (await said(server, GET)).startswith(b"HTTP/1.1 500 ")
         server.close()
 
-    asyncio.run(run())
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(run())

@@ -155,20 +155,21 @@ def _silent(peer: dict[str, Any]) -> str:
 
 
 def _products(report: dict[str, Any]) -> str:
-    """Which products are hit, by which cause; that the others are not."""
-    if not report["products"]:
-        return ""
+    """Which products are hit, by what; that the others are not. Those that are hit by the same stand together."""
     titles = {one["scope"]: f"{one['kind']} {one['subject']}" for one in report["scopes"]}
-    hit = [
-        f"{one['product']} is hit by {listed([titles[name] for name in one['hit_by']])}"
-        for one in report["products"]
-        if one["hit_by"]
-    ]
-    whole = [one["product"] for one in report["products"] if not one["hit_by"]]
-    known = "" if report["view"] == "agreed" else ", as far as is known here"
+    by: dict[tuple[str, ...], list[str]] = {}
+    for one in report["products"]:
+        reasons = [titles[name] for name in one["hit_by"]] + [f"{name} (no primary)" for name in one["no_primary"]]
+        by.setdefault(tuple(reasons), []).append(one["product"])
+    whole = by.pop((), [])
+    said = [f"{_are(products)} hit by {listed(list(reasons))}" for reasons, products in by.items()]
     if whole:
-        hit.append(f"{listed(whole)} {'is' if len(whole) == 1 else 'are'} not hit{known}")
-    return "; ".join(hit) + "."
+        said.append(f"{_are(whole)} not hit{'' if report['view'] == 'agreed' else ', as far as is known here'}")
+    return f"{'; '.join(said)}." if said else ""
+
+
+def _are(names: list[str]) -> str:
+    return f"{listed(names)} {'is' if len(names) == 1 else 'are'}"
 
 
 def _plans(report: dict[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import httptools
 
@@ -102,11 +102,12 @@ class _Connection(asyncio.Protocol):
         self._answered = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what a stream's loop gives
-        self._transport = transport
+        self._transport = cast(
+            "asyncio.Transport", transport
+        )  # uvloop's is none by its class, and does all that one does
         address = transport.get_extra_info("peername") or ("",)  # none where he has gone already
         if len(self._others) >= self._listener.at_once or not self._listener.admits(address[0]):
-            transport.abort()
+            self.let_go()
             return
         self._others.add(self)
         self._timer = asyncio.get_running_loop().call_later(ASKED_WITHIN_S, self.let_go)

@@ -25,7 +25,6 @@ from binome.core.scope import Cause, Manner, Scope
 from binome.core.scoping import Known, graphs, provisional
 from binome.core.state import State
 from binome.core.verdict import Judged, Verdict
-from binome.estate import Estate
 from binome.ports import Finding, Standing
 from binome.runtime.loop import Loop
 from binome.runtime.watch import Watch
@@ -178,7 +177,7 @@ def status(sources: Sources) -> dict[str, Any]:
         "databases": list(databases(state)),
         "takeovers": takeovers,
         "silent_sites": [{"site": site, "since_ms": one.since_ms} for site, one in silent.items()],
-        "products": list(_products(estate, seen)),
+        "products": list(_products(graph, state, seen)),
         "problems": problems,
         "peers": sources.peers(),
         "plans": plans,
@@ -235,9 +234,15 @@ def _takeovers(state: State) -> Iterator[dict[str, Any]]:
             }
 
 
-def _products(estate: Estate, seen: Picture) -> Iterator[dict[str, Any]]:
-    for product in estate.products:
-        yield {"product": product, "hit_by": [one["scope"] for one in seen.causes if product in one["products"]]}
+def _products(graph: Graph, state: State, seen: Picture) -> Iterator[dict[str, Any]]:
+    """Each product with the causes that hit it, and the databases that it needs and that have no primary."""
+    headless = [name for name, one in state.takeover.databases.items() if one.leaderless]
+    for product in graph.estate.products:
+        yield {
+            "product": product,
+            "hit_by": [one["scope"] for one in seen.causes if product in one["products"]],
+            "no_primary": [name for name in headless if product in graph.products_of.get(name, ())],
+        }
 
 
 def _plan(one: Plan) -> dict[str, Any]:
