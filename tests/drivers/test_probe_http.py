@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import uvloop
 
 from binome.core.target import Answer
 from binome.drivers.probe.http import HttpProbe
@@ -181,6 +182,19 @@ def test_an_address_that_the_estate_does_not_name_is_not_reached() -> None:
     found = look(lambda head: asked.append(head) or answer(), {}, frozenset({"127.0.0.2"}))  # type: ignore[func-returns-value]
     assert (found.answer, asked) == (Answer.DOWN, [])
     assert "127.0.0.1, this server itself, which the estate does not name" in found.said
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_over_tls_in_the_loops_that_lookouts_run_in(loop: Callable[[], Any], tmp_path: Any) -> None:
+    authority = Authority(tmp_path)
+    options = {"tls": True, "ca": str(authority.file), "host": "app.example"}
+
+    async def run() -> Finding:
+        async with served(saying(lambda _: answer()), ssl=authority.server("app.example")) as port:
+            return await HttpProbe(surroundings()).look(target("http", port, options))
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        assert runner.run(run()).said.startswith("200 OK")
 
 
 def test_over_tls_with_the_name_in_the_certificate(tmp_path: Any) -> None:

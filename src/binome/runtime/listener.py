@@ -102,9 +102,7 @@ class _Connection(asyncio.Protocol):
         self._answered = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(
-            "asyncio.Transport", transport
-        )  # uvloop's is none by its class, and does all that one does
+        self._transport = cast("asyncio.Transport", transport)  # which uvloop's is, though not by its class
         address = transport.get_extra_info("peername") or ("",)  # none where he has gone already
         if len(self._others) >= self._listener.at_once or not self._listener.admits(address[0]):
             self.let_go()

@@ -18,7 +18,7 @@ import os
 import socket
 import ssl
 import struct
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import httptools
 
@@ -211,8 +211,7 @@ class _Encrypted(asyncio.Protocol):
         self._answer, self._head = answer, head
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.WriteTransport):
-            transport.write(self._head)
+        cast("asyncio.Transport", transport).write(self._head)  # which uvloop's is, though not by its class
 
     def data_received(self, data: bytes) -> None:
         self._answer.feed(data)
