@@ -21,7 +21,7 @@ from binome.cli.explain_text import explained_lines
 from binome.cli.main import app
 from binome.cli.status_text import status_lines
 from binome.core.database import DatabaseSeen
-from binome.core.silence import SiteSilent
+from binome.core.silence import SiteHeard, SiteSilent
 from binome.core.takeover import TakeoverRefused, TakeoverWanted
 from binome.core.target import Answer
 from binome.estate import load
@@ -232,3 +232,10 @@ def test_what_stands_outside_of_the_estate_is_told_of_without_a_cause() -> None:
     assert "outside      0 of 1 up, 1 down" in status_lines(report, 100)
     about = explain(seen.sources, "shop")
     assert (about["kind"], about["up"], about["of"], about["products"]) == ("target", 0, 1, [])
+
+
+def test_what_was_said_of_a_loss_that_is_over_is_told_no_more() -> None:
+    seen = confirm()
+    assert [one["code"] for one in status(seen.sources)["takeovers"]] == ["7Q4K"]
+    seen.fact(SiteHeard("strasbourg"))
+    assert (status(seen.sources)["takeovers"], status(seen.sources)["good"]) == ([], True)

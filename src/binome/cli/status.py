@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -31,10 +31,7 @@ def status(
     needs a person.
     """
     if watch:
-        try:
-            _watch(door, as_json=as_json)
-        except KeyboardInterrupt:
-            raise typer.Exit(Exit.INTERRUPTED) from None
+        _watch(door, as_json=as_json)
     report = said(door, {"do": "status"})
     if as_json:
         print_json(report)
@@ -44,7 +41,7 @@ def status(
         raise typer.Exit(Exit.BAD_ANSWER)
 
 
-def _watch(door: Door, *, as_json: bool) -> None:
+def _watch(door: Door, *, as_json: bool) -> NoReturn:
     """Shows the status until it is interrupted. A door that is shut meanwhile is said, and knocked at again."""
     screen = sys.stdout.isatty() and not as_json
     try:
