@@ -14,7 +14,7 @@ from binome.analysis.outcome import Effect, Evaluation, Platform, details
 from binome.core.graph import Graph
 from binome.core.quorum import NOTHING_KNOWN
 from binome.core.scoping import graphs
-from binome.core.verdict import Verdict
+from binome.core.verdict import Judged, Verdict
 from binome.estate.problem import did_you_mean, shown
 from binome.runtime.report import Picture, Sources, picture, quorum
 
@@ -35,6 +35,7 @@ def explain(sources: Sources, name: object) -> dict[str, Any]:
     seen = picture(sources, now_ms)
     names = _targets(graph, kind, name)
     names.sort(key=lambda one: _WORST_FIRST.index(seen.agreed.get(one, NOTHING_KNOWN).verdict))
+    own = sources.watch.own()
     scopes = {seen.of_target[one] for one in names if one in seen.of_target}
     return {
         "name": name,
@@ -45,7 +46,7 @@ def explain(sources: Sources, name: object) -> dict[str, Any]:
         "quorum": quorum(sources.watch),
         "up": sum(seen.agreed.get(one, NOTHING_KNOWN).verdict is Verdict.UP for one in names),
         "of": len(names),
-        "targets": [_target(sources, graph, seen, one) for one in names[:MOST]],
+        "targets": [_target(sources, graph, seen, one, own.get(one)) for one in names[:MOST]],
         "left_off": max(0, len(names) - MOST),
         "scopes": [one for one in seen.causes if one["scope"] in scopes],
         "products": list(_products(graph, kind, name)),
@@ -101,7 +102,7 @@ def _near(word: str, known: Iterable[str]) -> list[str]:
     return [said.removeprefix("Did you mean ").removesuffix("?")] if said else []
 
 
-def _target(sources: Sources, graph: Graph, seen: Picture, name: str) -> dict[str, Any]:
+def _target(sources: Sources, graph: Graph, seen: Picture, name: str, own: Judged | None) -> dict[str, Any]:
     target, agreed = graph.targets.get(name) or graph.outside[name], seen.agreed.get(name, NOTHING_KNOWN)
     finding = sources.findings.get(name)
     return {
@@ -122,7 +123,7 @@ def _target(sources: Sources, graph: Graph, seen: Picture, name: str) -> dict[st
             "dissent": {vantage: verdict.value for vantage, verdict in agreed.dissent.items()},
             "said": agreed.said,
         },
-        "vantages": list(_vantages(sources, graph, name)),
+        "vantages": list(_vantages(sources, graph, name, own)),
         "last": None
         if finding is None
         else {"answer": finding.answer.value, "said": finding.said, "took_ms": round(finding.took_s * 1000, 1)},
@@ -130,11 +131,10 @@ def _target(sources: Sources, graph: Graph, seen: Picture, name: str) -> dict[st
     }
 
 
-def _vantages(sources: Sources, graph: Graph, name: str) -> Iterator[dict[str, Any]]:
+def _vantages(sources: Sources, graph: Graph, name: str, own: Judged | None) -> Iterator[dict[str, Any]]:
     """Each vantage point with its word; who has none says so. Its own is asked of its own judges."""
     watch = sources.watch
     views, heard = watch.tally.views(name), watch.heard()
-    own = watch.own().get(name)
     for vantage in watch.tally.vantages:
         judged = own if vantage == watch.name else views.get(vantage)
         yield {
