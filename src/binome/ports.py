@@ -8,14 +8,16 @@ server's own clock, which may be wrong; a `timeout_s` or a lease is measured by 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from binome.core.decision import View
 from binome.core.entry import Draft, Entry, Head
 from binome.core.paging_notes import AnyNote, Sent
 from binome.core.plan import Command, Outcome
-from binome.core.target import Answer, Target
-from binome.estate.model import Sender
+
+if TYPE_CHECKING:  # an agent is served by these ports too, and has no room for the estate
+    from binome.core.target import Answer, Target
+    from binome.estate.model import Sender
 
 # -- time
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+from binome.shown import shown as shown
+
 
 class Place(NamedTuple):
     """A position in the file; both numbers start at 1, and a column counts characters."""
@@ -48,13 +50,6 @@ class EstateError(Exception):
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.problems))
-
-
-def shown(value: object, limit: int = 60) -> str:
-    """A value as an error message may show it: one line of printable ASCII, never longer than `limit`."""
-    text = value if isinstance(value, str) else repr(value)
-    text = text[: limit + 1].encode("unicode_escape").decode("ascii")
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def character_name(character: str) -> str:

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from binome.estate.problem import shown
+from binome.shown import shown
 from binome.ports import Clock
 from binome.runtime.peer_messages import (
     SAID_LENGTH,

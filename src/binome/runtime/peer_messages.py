@@ -9,6 +9,12 @@
     Ask ►                              ◄ Answer
     Refused ►                          ◄ Refused      the last word of who does not go on
 
+What an agent and a lookout say to each other, on the connection that the agent dialled; the rest is as above:
+
+    an agent                           a lookout
+    Report ► every 400 ms              ◄ Took; and, from who leads, to one that has fenced itself, Standing
+    Done ►                             ◄ Order        a command; only lookouts say so, and only where they were dialled
+
 Nobody says who he is: that stands in his certificate. What does not fit is a breach, and ends the connection.
 """
 
@@ -17,13 +23,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from importlib import metadata
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
-from binome.estate import Estate
-from binome.estate.problem import shown
+from binome.core.plan import Command, Outcome
+from binome.shown import shown
+
+if TYPE_CHECKING:  # the messages are an agent's too, which has no room for the estate
+    from binome.estate import Estate
 
 PROTOCOL = 1
 MAX_BYTES = 1 << 20
@@ -32,6 +40,7 @@ SAID_LENGTH = 200
 
 _Short = Annotated[str, msgspec.Meta(max_length=100)]
 _Name = Annotated[str, msgspec.Meta(max_length=255)]
+_Long = Annotated[str, msgspec.Meta(max_length=2000)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 _Few = msgspec.Meta(max_length=1000)
 
@@ -48,6 +57,7 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
     model: Annotated[dict[_Short, _Short], _Few]
     boot: _Short
     revoked: _Count = 0
+    role: Literal["lookout", "agent"] = "lookout"
 
 
 class Beat(msgspec.Struct, frozen=True, tag="beat"):
@@ -81,6 +91,35 @@ class Revoked(msgspec.Struct, frozen=True, tag="revoked"):
     """A signed list of what was revoked."""
 
     pem: bytes
+
+
+class Report(msgspec.Struct, frozen=True, tag="report"):
+    """An agent's heartbeat. `fenced`: it has fenced itself, and waits for the leader's word. `problems` are for people."""
+
+    sequence: _Count
+    fenced: bool = False
+    problems: Annotated[list[_Long], _Few] = []
+
+
+class Standing(msgspec.Struct, frozen=True, tag="standing"):
+    """What the journal says of the agent's server, in the leader's generation. `free`: nothing was taken over from it."""
+
+    generation: _Count
+    free: bool
+
+
+class Order(msgspec.Struct, frozen=True, tag="order"):
+    """A command for the agent's server."""
+
+    number: _Count
+    of: Command
+
+
+class Done(msgspec.Struct, frozen=True, tag="done"):
+    """What came of an order."""
+
+    number: _Count
+    of: Outcome
 
 
 class Renew(msgspec.Struct, frozen=True, tag="renew"):
@@ -119,7 +158,7 @@ class Answer(msgspec.Struct, frozen=True, tag="answer"):
     of: Reply
 
 
-Message = Hello | Beat | Took | Verdicts | Revoked | Ask | Answer | Refused
+Message = Hello | Beat | Took | Verdicts | Report | Standing | Order | Done | Revoked | Ask | Answer | Refused
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
@@ -150,6 +189,8 @@ def _hash(value: Any) -> str:
 
 def version() -> str:
     """The version of this program."""
+    from importlib import metadata  # noqa: PLC0415 - two megabytes, which an agent does without
+
     return metadata.version("binome")
 
 
@@ -167,6 +208,18 @@ def difference(ours: Hello, theirs: Hello) -> str:
             return f"another {what}: {shown(str(there))} there, {shown(str(here))} here"
     sections = {name for name in (*ours.model, *theirs.model) if ours.model.get(name) != theirs.model.get(name)}
     return f"another estate file: it differs in {_names(sections)}" if sections else ""
+
+
+def apart(ours: Hello, theirs: Hello) -> str:
+    """Why a lookout and an agent must not work together; empty where they may.
+
+    An agent decides nothing, and is told in its own words what to do: it may be of another version, or on an older
+    file, while these are being brought to all.
+    """
+    for what, here, there in (("protocol", ours.protocol, theirs.protocol), ("estate", ours.estate, theirs.estate)):
+        if here != there:
+            return f"another {what}: {shown(str(there))} there, {shown(str(here))} here"
+    return ""
 
 
 def _names(sections: set[str]) -> str:

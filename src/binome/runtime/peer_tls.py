@@ -12,7 +12,7 @@ import os
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 
-from binome.estate.problem import shown
+from binome.shown import shown
 from binome.ports import Clock
 from binome.runtime.identity import Identity, IdentityError, Named
 from binome.runtime.peer_messages import MAX_BYTES, Refused, encode

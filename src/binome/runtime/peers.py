@@ -24,7 +24,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from binome.estate import Estate
-from binome.estate.problem import shown
+from binome.shown import shown
 from binome.ports import Clock
 from binome.runtime.identity import Identity, IdentityError
 from binome.runtime.peer_link import BEAT_S, HELLO_S, SILENT_S, Link

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from binome.estate.problem import shown
+from binome.shown import shown
 from binome.runtime.identity.files import IdentityError
 
 Key = ec.EllipticCurvePrivateKey
