@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from binome.core.decision import View
 from binome.core.entry import Draft, Entry, Head
-from binome.core.paging_notes import AnyNote, Sent
 from binome.core.plan import Command, Outcome
 
 if TYPE_CHECKING:  # an agent is served by these ports too, and has no room for the estate
+    from binome.core.paging_notes import AnyNote, Sent
     from binome.core.target import Answer, Target
     from binome.estate.model import Sender
 

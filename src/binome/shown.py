@@ -1,4 +1,4 @@
-"""How a value that somebody else has chosen may stand in a line of ours. Imports nothing, so that an agent stays small."""
+"""How a value that somebody else has chosen may stand in a line of ours. It imports nothing: an agent stays small."""
 
 from __future__ import annotations
 

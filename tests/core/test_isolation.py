@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from binome.core.entry import Entry
+from binome.core.entry import EMPTY, Draft, Fact, seal
 from binome.core.isolation import GROUPS_TO_DECIDE, SILENT_MS, STEP_AT_MOST_MS, TAKEOVER, Silences, Standing, is_free
 from binome.core.isolation import judged as judge
 from binome.core.plan import PlanMade, Priority, Step
@@ -71,10 +71,11 @@ def test_who_stood_still_fences_nothing_before_it_has_looked_again() -> None:
     assert judge(THREE, "x", silences.ms) is Standing.ISOLATED
 
 
-def _state(*facts: object) -> State:
+def _state(*facts: Fact) -> State:
     state = State()
-    for number, fact in enumerate(facts, 1):
-        state.apply(Entry(number, "", f"fact/{number}", 0, "test", 1, fact))  # type: ignore[arg-type]
+    drafts = [Draft(f"fact/{number}", 0, "test", fact) for number, fact in enumerate(facts)]
+    for entry in seal(drafts, EMPTY, 1):
+        state.apply(entry)
     return state
 
 

@@ -24,6 +24,9 @@ def littoral(old: str = "", new: str = "") -> Estate:
     return load(LITTORAL.replace(old, new).encode())
 
 
+OF_A_MEMBER = ("/etc/binome/coordination.etcd.yml", "/etc/binome/database.patroni.yml")
+
+
 def parsed(estate: Estate, server: str, ending: str, **options: Any) -> dict[str, Any]:
     files = render(estate, server, **options)
     (text,) = [text for path, text in files.items() if path.endswith(ending)]
@@ -35,14 +38,14 @@ def test_each_server_gets_the_files_of_its_own_engines() -> None:
     estate = littoral()
     assert {server: sorted(render(estate, server)) for server in estate.servers} == {
         "gra-edge": ["/etc/binome/edge.haproxy.cfg", "/etc/systemd/system/binome.service"],
-        "gra-web": [],
-        "gra-db": ["/etc/binome/coordination.etcd.yml", "/etc/binome/database.patroni.yml"],
+        "gra-web": ["/etc/systemd/system/binome.service"],
+        "gra-db": [*OF_A_MEMBER, "/etc/systemd/system/binome.service"],
         "sbg-edge": ["/etc/binome/edge.haproxy.cfg", "/etc/systemd/system/binome.service"],
-        "sbg-web": [],
-        "sbg-db": ["/etc/binome/coordination.etcd.yml", "/etc/binome/database.patroni.yml"],
+        "sbg-web": ["/etc/systemd/system/binome.service"],
+        "sbg-db": [*OF_A_MEMBER, "/etc/systemd/system/binome.service"],
         "par-watch": ["/etc/binome/coordination.etcd.yml", "/etc/systemd/system/binome.service"],
-        "par-spare": [],
-        "ams-vault": [],
+        "par-spare": ["/etc/systemd/system/binome.service"],
+        "ams-vault": ["/etc/systemd/system/binome.service"],
     }
 
 

@@ -27,7 +27,8 @@ from typing import Any
 
 from binome.estate import Estate
 from binome.estate.model import AnyService, Backup, GenericService, PostgresqlService
-from binome.estate.problem import did_you_mean, shown
+from binome.estate.problem import did_you_mean
+from binome.shown import shown
 
 DEFAULT_TAKEOVER_S = {"postgresql": 25.0, "http": 1.0, "haproxy": 1.0, "etcd": 0.0}
 

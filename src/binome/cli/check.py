@@ -19,7 +19,8 @@ from binome.analysis.times import Measured, MeasuredError
 from binome.cli import check_text
 from binome.cli.exits import Exit, fail, print_json, read_estate
 from binome.estate import MAX_BYTES, Estate
-from binome.estate.problem import did_you_mean, shown
+from binome.estate.problem import did_you_mean
+from binome.shown import shown
 
 
 def check(

@@ -15,8 +15,11 @@ from binome.estate import Estate
 from binome.ports import Clock
 from binome.render import Folders, RenderError
 from binome.render.places import PEER_PORT, address_of
+from binome.runtime.agents import Agents, Word
 from binome.runtime.identity import Authority, Identity, IdentityError
+from binome.runtime.peer_messages import Refused, Reply, Request
 from binome.runtime.peer_tls import TlsTransport
+from binome.runtime.peer_transport import Channel
 from binome.runtime.peers import Jobs, Peers
 from binome.runtime.renewal import Renewal
 
@@ -34,6 +37,7 @@ class Lookouts:
         folders: Folders,
         clock: Clock,
         *,
+        word: Word = lambda _server: None,
         jobs: Jobs | None = None,
         changed: Callable[[], None] = lambda: None,
         told: Callable[[str, Mapping[str, Judged], bool], None] = lambda _peer, _of, _whole: None,
@@ -43,6 +47,15 @@ class Lookouts:
         self._jobs, self._changed, self._told = jobs, changed, told
         self._renewal: Renewal | None = None
         self._trouble = ""
+        self.agents = Agents(
+            tuple(estate.servers),
+            lambda: self._own().hello(),
+            clock,
+            word=word,
+            answers=self._answer,
+            newer_list=lambda number: self._own().newer_list(number),
+            list_came=lambda pem: self._own().list_came(pem),
+        )
 
     async def run(self) -> None:
         """Speaks with the others until it is cancelled."""
@@ -66,6 +79,7 @@ class Lookouts:
             identity=identity,
             answers=renewal.answer,
             jobs=self._jobs,
+            agents=self.agents,
             changed=self._changed,
             told=self._told,
         )
@@ -73,6 +87,15 @@ class Lookouts:
         async with asyncio.TaskGroup() as group:
             group.create_task(peers.run())
             group.create_task(renewal.run(peers.others, peers.ask))
+
+    def _own(self) -> Peers[Judged]:
+        """Ourselves among the others: nobody is connected before."""
+        assert self.peers is not None  # noqa: S101 - connections come from there
+        return self.peers
+
+    async def _answer(self, channel: Channel, wanted: Request) -> Reply:
+        """An agent may ask for what a lookout may: a new certificate of its own."""
+        return await self._renewal.answer(channel, wanted) if self._renewal else Refused("not yet")
 
     async def _identity(self) -> Identity:
         """This server's identity; waits until there is a good one."""
@@ -104,7 +127,7 @@ class Lookouts:
         """What a person should see to."""
         found = [self._trouble] if self._trouble else []
         found += self.peers.problems() if self.peers else []
-        return found + (self._renewal.problems() if self._renewal else [])
+        return found + (self._renewal.problems() if self._renewal else []) + self.agents.problems()
 
     def shown(self) -> list[dict[str, Any]]:
         """Each other lookout: when it was last heard, whether it is silent, for how long and why."""

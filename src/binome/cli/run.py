@@ -12,9 +12,12 @@ from typing import Annotated
 
 import typer
 
+from binome.cli import leading
+from binome.cli.agent_start import AgentProcess, become, has_agents, written
 from binome.cli.agreement import agreement
 from binome.cli.exits import Exit, fail, read_estate
 from binome.cli.eyes import Eyes
+from binome.cli.leading import word
 from binome.cli.lookouts import Lookouts
 from binome.cli.windows import shown, sources_of
 from binome.drivers.host.maintenance import MaintenanceFiles
@@ -25,7 +28,7 @@ from binome.journal.heads import HeadError, key_at
 from binome.journal.ordered import OrderedJournal
 from binome.journal.single import SingleJournal
 from binome.journal.sqlite import SqliteStore
-from binome.ports import StoreError
+from binome.ports import Commit, Driver, StoreError
 from binome.render import Folders, RenderError
 from binome.runtime.clock import SystemClock, new_event_loop
 from binome.runtime.door import keep_open
@@ -39,17 +42,20 @@ def run(
     server: Annotated[str, typer.Option("--as", help="Which server of the estate this one is.")],
     root: Annotated[str, typer.Option(help="The folder that stands for /; for labs.", hidden=True)] = "",
 ) -> None:
-    """Run this server's part of Binôme: a lookout keeps the journal, and one of them decides."""
+    """Run this server's part of Binôme: a lookout keeps the journal, and one of them decides; an agent acts."""
     estate = read_estate(file)
     if server not in estate.servers:
         remedy = did_you_mean(server, [frozenset(estate.servers)], "Name a server of the estate.")
         fail(f"binome: {file} has no server {server}.  {remedy}", Exit.BAD_INPUT)
-    if estate.lookout is None or server not in estate.lookout.on:
-        fail(f"binome: the estate gives {server} nothing to run.  Lookouts stand under lookout.on.", Exit.BAD_INPUT)
-    problem = ""
+    if server not in _lookouts(estate) and not has_agents(estate):
+        remedy = "Lookouts stand under lookout.on; where there are several, every server has an agent."
+        fail(f"binome: the estate gives {server} nothing to run.  {remedy}", Exit.BAD_INPUT)
+    folders, problem = Folders(root), ""
     try:
+        if server not in _lookouts(estate):
+            become(written(estate, server, folders))
         with suppress(asyncio.CancelledError), asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_run(estate, server, Folders(root)))
+            runner.run(_run(estate, server, folders))
     except* (RenderError, StoreError, HeadError, OSError) as errors:
         problem = _first(errors)
     if problem:
@@ -74,6 +80,7 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
         store = closing.enter_context(_opened(data / "journal.sqlite"))
         etcd = await closing.enter_async_context(agreement(estate, server))
         journal: SingleJournal | OrderedJournal
+        commit: Commit | None = None
         works = []
         troubled: list[Callable[[], list[str]]] = []
         if etcd is None:
@@ -89,6 +96,7 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
                 clock=clock,
                 stands_back=partial(stand_back_s, estate, server, etcd),
             )
+            commit = journal.commit
             key, heads = key_at(data / "head.key"), data / "heads"
             exchange = HeadExchange(
                 name, server, _lookouts(estate), etcd=etcd, store=store, clock=clock, key=key, folder=heads
@@ -96,20 +104,33 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
             works.append(exchange.run())
             troubled.append(lambda: [exchange.problem] if exchange.problem else [])
         files = MaintenanceFiles(data)
-        loop = Loop(server, estate, journal, {"maintenance": files}, clock, shown=(files,))
+        drivers: dict[str, Driver] = {"maintenance": files}
+        loop = Loop(server, estate, journal, drivers, clock, shown=(files,))
         eyes = Eyes(estate, server, clock, etcd=etcd, hearing=lambda: lookouts.peers, changed=loop.nudge)
-        lookouts = Lookouts(estate, server, folders, clock, jobs=eyes.beats, changed=loop.nudge, told=eyes.watch.told)
+        lookouts = Lookouts(
+            estate,
+            server,
+            folders,
+            clock,
+            word=word(estate, loop),
+            jobs=eyes.beats,
+            changed=loop.nudge,
+            told=eyes.watch.told,
+        )
+        drivers |= leading.drivers(estate, server, lookouts.agents, clock, etcd=etcd, commit=commit)
         loop.observers = eyes.observers
         works.append(eyes.run())
-        if len(_lookouts(estate)) > 1:
-            works.append(lookouts.run())
-            troubled.append(lookouts.problems)
+        if has_agents(estate):
+            agent = AgentProcess(partial(written, estate, server, folders), clock)
+            works += [lookouts.run(), agent.run()]
+            troubled += [lookouts.problems, agent.problems]
         troubled += [journal.problems, loop.problems, eyes.problems]
         sources = sources_of(
             loop,
             eyes,
             standing=journal.standing,
             peers=lookouts.shown,
+            agents=lookouts.agents.shown if has_agents(estate) else list,
             problems=lambda: [one for ask in troubled for one in ask()],
         )
         works.append(eyes.measured(listener(estate, sources, clock)))

@@ -26,7 +26,7 @@ def status_lines(report: dict[str, Any], width: int) -> list[str]:
         [line for scope in report["scopes"] for line in _scope(scope, report, width)] + _unexplained(report, width),
         [line for words in _dangers(report) for line in wrapped(words, width)],
         [line for words in _wrong(report) for line in wrapped(words, width)],
-        [*_sites(report, width), *wrapped(_products(report), width)],
+        [*_sites(report, width), *wrapped(_agents(report), width), *wrapped(_products(report), width)],
         [line for words in _plans(report) for line in wrapped(words, width)],
     ]
     return [printable(line) for line in "\n\n".join("\n".join(block) for block in blocks if block).split("\n")]
@@ -146,6 +146,20 @@ def _verdicts(one: dict[str, Any]) -> str:
     """`12 of 12 up`, or what else is the matter: `2 of 12 up, 8 down, 2 unsure`."""
     others = [f"{one[verdict]:,} {verdict}" for verdict in _SHOWN[1:] if one[verdict]]
     return ", ".join([f"{one['up']:,} of {one['of']:,} up", *others])
+
+
+def _agents(report: dict[str, Any]) -> str:
+    """How many agents are connected here, and which are not, or have fenced their servers."""
+    agents = report.get("agents", ())
+    if not agents:
+        return ""
+    said = [f"{sum(one['connected'] for one in agents)} of {len(agents)} connected"]
+    for what, names in (
+        ("not connected", [one["server"] for one in agents if not one["connected"]]),
+        ("fenced themselves", [one["server"] for one in agents if one["fenced"]]),
+    ):
+        said += [f"{what}: {listed(names)}"] if names else []
+    return f"agents: {'; '.join(said)}"
 
 
 def _silent(peer: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ def sources_of(
     standing: Callable[[], Standing],
     peers: Callable[[], list[dict[str, Any]]],
     problems: Callable[[], list[str]],
+    agents: Callable[[], list[dict[str, Any]]] = list,
 ) -> Sources:
     """What a report of this lookout is gathered from."""
     return Sources(
@@ -32,6 +33,7 @@ def sources_of(
         peers=peers,
         problems=problems,
         moment=lambda at_ms: moment(at_ms, loop.clock.now_ms()),
+        agents=agents,
     )
 
 

@@ -78,7 +78,9 @@ class Silences:
 
 def is_free(view: View, server: str, site: str) -> bool:
     """Whether nothing was taken over from a server, or all of it was brought back, and nobody is about to."""
-    lost = [plan.steps[0].arguments.get("lost", "").split() for plan in view.plans.values() if plan.capability == TAKEOVER]
+    lost = [
+        plan.steps[0].arguments.get("lost", "").split() for plan in view.plans.values() if plan.capability == TAKEOVER
+    ]
     fenced = view.takeover.fenced.values()
     return not (
         site in view.silence.sites or any(server in one for one in lost) or any(server in one.servers for one in fenced)

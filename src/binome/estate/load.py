@@ -14,8 +14,9 @@ from pydantic_core.core_schema import DictSchema, WithDefaultSchema
 
 from binome.estate import text, whole
 from binome.estate.model import SERVICE_KINDS, Estate, Names, Service
-from binome.estate.problem import EstateError, Problem, did_you_mean, shown
+from binome.estate.problem import EstateError, Problem, did_you_mean
 from binome.estate.scalars import WRONG, WRONG_VALUE, seen
+from binome.shown import shown
 
 _UNKNOWN_KIND = ("union_tag_invalid", "union_tag_not_found")
 _SERVICE_KEYS = frozenset(field.alias or name for name, field in Service.model_fields.items())

@@ -22,7 +22,7 @@ from pydantic import (
     ValidationInfo,
 )
 
-from binome.estate.problem import Place, did_you_mean, shown
+from binome.estate.problem import Place, did_you_mean
 from binome.estate.scalars import (
     Address,
     Amount,
@@ -62,6 +62,7 @@ from binome.estate.scalars import (
 )
 from binome.estate.tables import EMPTY, Many, Some, Statuses, Table
 from binome.estate.text import Marks
+from binome.shown import shown
 
 Names = Mapping[str, frozenset[str]]
 """The context of a validation: the names that each section of the file defines."""

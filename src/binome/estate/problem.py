@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from binome.shown import shown as shown
-
 
 class Place(NamedTuple):
     """A position in the file; both numbers start at 1, and a column counts characters."""

@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from binome.estate.problem import character_name, shown
+from binome.estate.problem import character_name
 from binome.estate.text import AmbiguousInteger
+from binome.shown import shown
 
 _NAME = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 _HOST = r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.?"

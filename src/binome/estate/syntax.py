@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import yaml
 
-from binome.estate.problem import Place, Problem, shown
+from binome.estate.problem import Place, Problem
+from binome.shown import shown
 
 
 class _Words(NamedTuple):

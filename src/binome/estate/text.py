@@ -19,7 +19,8 @@ from typing import Any, NoReturn
 import yaml
 
 from binome.estate import syntax
-from binome.estate.problem import EstateError, Place, Problem, character_name, shown
+from binome.estate.problem import EstateError, Place, Problem, character_name
+from binome.shown import shown
 
 MAX_DEPTH = 32
 MAX_BYTES = 16 * 1024 * 1024  # ten thousand servers are about 2 MiB

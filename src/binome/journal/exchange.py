@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from binome.core.entry import EMPTY
-from binome.estate.problem import shown
 from binome.journal import heads
 from binome.journal.heads import HeadError, SignedHead
 from binome.ports import Clock, Etcd, EtcdError, EtcdUnknownError, Put, Store
+from binome.shown import shown
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

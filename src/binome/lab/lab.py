@@ -355,12 +355,12 @@ class Lab:
             for service, options in self._services():
                 if isinstance(options, kind):
                     self._start_members(service, options, [server for server in options.on if server in servers])
-        for server in lookouts.names(self.estate):
+        for server in (*lookouts.names(self.estate), *lookouts.agents(self.estate)):
             if server in servers:
                 self.start_lookout(server)
 
     def start_lookout(self, server: str) -> subprocess.Popen[bytes]:
-        """Starts `binome run` on a server."""
+        """Starts `binome run` on a server: a lookout with its agent, or an agent alone."""
         program = lookouts.program(self.folder / "estate.yaml", server, self.root(server))
         return self.spawn(server, program, f"{server}.binome.log")
 

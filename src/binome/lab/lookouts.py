@@ -35,6 +35,12 @@ def names(estate: Estate) -> tuple[str, ...]:
     return estate.lookout.on if agreement or len(estate.lookout.on) == 1 else ()
 
 
+def agents(estate: Estate) -> tuple[str, ...]:
+    """The servers on which `binome run` is an agent and nothing else."""
+    lookouts = names(estate)
+    return tuple(one for one in estate.servers if one not in lookouts) if len(lookouts) > 1 else ()
+
+
 def program(estate: Path, server: str, root: Path) -> Program:
     """`binome run` on a server."""
     code = str(Path(binome.__file__).parents[1])  # the code that runs this, wherever the command is installed

@@ -44,7 +44,7 @@ def render(estate: Estate, server: str, folders: Folders | None = None, *, rejoi
         elif isinstance(options, HaproxyService):
             text = haproxy.configuration(estate, service, server, folders, options)
             files[f"{where}.haproxy.cfg"] = _header(estate, server, "haproxy -f") + text
-    if estate.lookout and server in estate.lookout.on:
+    if estate.lookout and (server in estate.lookout.on or len(estate.lookout.on) > 1):  # elsewhere an agent runs
         files[f"{folders.root}/etc/systemd/system/binome.service"] = systemd.unit(estate, server, folders)
     return files
 

@@ -13,7 +13,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from binome.shown import shown
 from binome.ports import Clock
 from binome.runtime.peer_messages import (
     SAID_LENGTH,
@@ -35,6 +34,7 @@ from binome.runtime.peer_messages import (
     part,
 )
 from binome.runtime.peer_transport import Channel, ChannelError, RefusedError, Transport
+from binome.shown import shown
 
 BEAT_S = 0.1
 SILENT_S = 1.0

@@ -94,15 +94,16 @@ class Revoked(msgspec.Struct, frozen=True, tag="revoked"):
 
 
 class Report(msgspec.Struct, frozen=True, tag="report"):
-    """An agent's heartbeat. `fenced`: it has fenced itself, and waits for the leader's word. `problems` are for people."""
+    """An agent's heartbeat. `fenced`: it has fenced itself and waits for the leader's word. `problems`: for people."""
 
     sequence: _Count
+    generation: _Count  # the newest that has spoken there
     fenced: bool = False
     problems: Annotated[list[_Long], _Few] = []
 
 
 class Standing(msgspec.Struct, frozen=True, tag="standing"):
-    """What the journal says of the agent's server, in the leader's generation. `free`: nothing was taken over from it."""
+    """What the journal says of an agent's server, in the leader's generation. `free`: nothing is taken over from it."""
 
     generation: _Count
     free: bool

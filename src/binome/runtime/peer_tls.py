@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
-from binome.shown import shown
 from binome.ports import Clock
 from binome.runtime.identity import Identity, IdentityError, Named
 from binome.runtime.peer_messages import MAX_BYTES, Refused, encode
 from binome.runtime.peer_transport import Channel, ChannelError, RefusedError
 from binome.runtime.tls import Tls
+from binome.shown import shown
 
 HANDSHAKE_S = 2.0
 AT_ONCE = 64
@@ -33,11 +35,33 @@ _ALERTS = {
 }
 
 
-class TlsTransport:
-    """The channels of one server. `places` is where each server is reached: name → (address, port)."""
+class Signs(Protocol):
+    """Who wants to know what dialling tells of a server, before anybody there has said a word (reach.py)."""
 
-    def __init__(self, identity: Identity, places: Mapping[str, tuple[str, int]], clock: Clock) -> None:
+    def connected(self, server: str, connection: socket.socket) -> None:
+        """A connection is open."""
+
+    def refused(self, server: str) -> None:
+        """The server is there, and refused."""
+
+
+class TlsTransport:
+    """The channels of one server. `places` is where each server is reached: name → (address, port).
+
+    `handshake_s` is how long the other end may take to show who it is; `signs` is told of every attempt.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        places: Mapping[str, tuple[str, int]],
+        clock: Clock,
+        *,
+        handshake_s: float = HANDSHAKE_S,
+        signs: Signs | None = None,
+    ) -> None:
         self._identity = identity
+        self._handshake_s, self._signs = handshake_s, signs
         self._places = places
         self._clock = clock
         self._strangers: dict[str, tuple[float, str]] = {}  # by address: when, why
@@ -51,12 +75,17 @@ class TlsTransport:
         try:
             async with asyncio.timeout(HANDSHAKE_S):
                 reader, writer = await asyncio.open_connection(*self._places[server])
+            if self._signs is not None:
+                self._signs.connected(server, writer.get_extra_info("socket"))
+            async with asyncio.timeout(self._handshake_s):
                 tls = Tls(reader, writer, self._identity.dialling, server)
                 await tls.handshake()
                 return self._judged(tls, server)
         except TimeoutError:
             raise ChannelError("no connection in time") from None
         except OSError as error:
+            if self._signs is not None and isinstance(error, ConnectionRefusedError):
+                self._signs.refused(server)
             raise _lost(error) from error
         except BaseException:
             if writer is not None:

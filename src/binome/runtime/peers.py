@@ -24,7 +24,6 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from binome.estate import Estate
-from binome.shown import shown
 from binome.ports import Clock
 from binome.runtime.identity import Identity, IdentityError
 from binome.runtime.peer_link import BEAT_S, HELLO_S, SILENT_S, Link
@@ -43,6 +42,7 @@ from binome.runtime.peer_messages import (
     Revoked,
     Took,
     Verdicts,
+    apart,
     decode,
     difference,
     encode,
@@ -50,6 +50,7 @@ from binome.runtime.peer_messages import (
     version,
 )
 from binome.runtime.peer_transport import Channel, ChannelError, RefusedError, Transport
+from binome.shown import shown
 
 Judged = TypeVar("Judged")
 """A verdict, as it is sent: any type that msgspec knows."""
@@ -82,6 +83,13 @@ class Jobs(Protocol):
         """Takes in another lookout's word for them."""
 
 
+class AgentsDoor(Protocol):
+    """Where connections of agents end (agents.py)."""
+
+    async def serve(self, channel: Channel, hello: Hello) -> None:
+        """One agent's connection, to its end. Raises ChannelError, RefusedError or BreachError."""
+
+
 class _Heard(Generic[Judged]):
     """What is known from one peer."""
 
@@ -101,6 +109,7 @@ class Peers(Generic[Judged]):
     `identity` has the list of what was revoked, where there is one. `boot` is another text after each start. `changed`
     is called when a peer is heard or falls silent, and when a view changes; `told` with a peer and what it has just
     told: all of its verdicts, and True, or those that changed, and False. `jobs` are whose beats are handed on.
+    Connections of agents, which say so in their greeting, are `agents`' matter.
     """
 
     def __init__(
@@ -116,6 +125,7 @@ class Peers(Generic[Judged]):
         identity: Identity | None = None,
         answers: Handler | None = None,
         jobs: Jobs | None = None,
+        agents: AgentsDoor | None = None,
         changed: Callable[[], None] = lambda: None,
         told: Callable[[str, Mapping[str, Judged], bool], None] = lambda _peer, _of, _whole: None,
     ) -> None:
@@ -126,6 +136,7 @@ class Peers(Generic[Judged]):
         self._judged = msgspec.msgpack.Decoder(judged)
         self._targets = frozenset(targets)
         self._answers, self._changed, self._told, self._jobs = answers, changed, told, jobs
+        self._agents = agents
         self._hello = Hello(PROTOCOL, version(), estate.estate, model_of(estate), boot)
         self._heard: dict[str, _Heard[Judged]] = {one: _Heard() for one in self.others}
         self._troubles: dict[tuple[str, str], tuple[float, str]] = {}  # (a server, which direction) → when, what
@@ -230,9 +241,12 @@ class Peers(Generic[Judged]):
         """One connection that another server opened, to its end."""
         peer = channel.named.server
         try:
-            await self._let_in(channel)
+            theirs = await self._let_in(channel)
             self._tell(peer, "from", "")
-            await self._listen(channel)
+            if theirs.role == "agent" and self._agents is not None:
+                await self._agents.serve(channel, theirs)
+            else:
+                await self._listen(channel)
         except (RefusedError, BreachError) as error:
             self._tell(peer, "from", str(error))
             await self._refuse(channel, str(error))
@@ -242,22 +256,29 @@ class Peers(Generic[Judged]):
             if self._inward.get(peer) is channel:
                 del self._inward[peer]
 
-    async def _let_in(self, channel: Channel) -> None:
-        """Returns where both may work together. Raises ChannelError, RefusedError or BreachError."""
+    async def _let_in(self, channel: Channel) -> Hello:
+        """The other one's greeting, where both may work together. Raises ChannelError, RefusedError or BreachError."""
         peer = channel.named.server
-        if peer not in self._servers or peer == self.name:
-            raise RefusedError("it is no other server of the estate")
+        if peer not in self._servers:
+            raise RefusedError("it is no server of the estate")
         await self._put(channel, self.hello())
         theirs = await self._heard_from(channel, HELLO_S)
         if isinstance(theirs, Refused):
             raise RefusedError(f"it refuses this server: {shown(theirs.why, SAID_LENGTH)}")
         if not isinstance(theirs, Hello):
             raise BreachError("its first word is no greeting")
-        if differs := difference(self.hello(), theirs):
+        is_agent = theirs.role == "agent"
+        if peer == self.name and not is_agent:
+            raise RefusedError("it is no other server of the estate")
+        if is_agent and self._agents is None:
+            raise RefusedError("agents are not heard here")
+        if differs := (apart if is_agent else difference)(self.hello(), theirs):
             raise RefusedError(differs)
         if newer := self.newer_list(theirs.revoked):
             await self._put(channel, Revoked(newer))
-        self._inward[peer] = channel
+        if not is_agent:
+            self._inward[peer] = channel
+        return theirs
 
     async def _listen(self, channel: Channel) -> None:
         peer, answering = channel.named.server, set[asyncio.Task[None]]()

@@ -37,7 +37,8 @@ NAMED = 20
 class Sources:
     """What a report is gathered from. `moment` puts milliseconds since 1970 into words, with the zone.
 
-    `peers` are the other lookouts as they are heard here; `findings` are this lookout's newest looks, by target.
+    `peers` are the other lookouts as they are heard here, `agents` those of all servers;
+    `findings` are this lookout's newest looks, by target.
     """
 
     loop: Loop
@@ -48,6 +49,7 @@ class Sources:
     peers: Callable[[], list[dict[str, Any]]]
     problems: Callable[[], list[str]]
     moment: Callable[[int], str]
+    agents: Callable[[], list[dict[str, Any]]] = list
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,7 @@ def status(sources: Sources) -> dict[str, Any]:
         "products": list(_products(graph, state, seen)),
         "problems": problems,
         "peers": sources.peers(),
+        "agents": sources.agents(),
         "plans": plans,
     }
 

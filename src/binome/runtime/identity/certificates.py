@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from binome.shown import shown
 from binome.runtime.identity.files import IdentityError
+from binome.shown import shown
 
 Key = ec.EllipticCurvePrivateKey
 

@@ -22,8 +22,8 @@ import ssl
 from collections.abc import Awaitable, Mapping
 
 from binome.core.target import Answer, Target
-from binome.estate.problem import shown
 from binome.ports import Clock, Finding
+from binome.shown import shown
 
 Details = Mapping[str, str | int | float | bool | None]
 

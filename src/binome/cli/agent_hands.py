@@ -1,0 +1,127 @@
+"""The hands of an agent: what can be ordered of it, and what it does by itself when it is isolated.
+
+    from the leader's plans     traffic.fence, traffic.unfence, traffic.move, traffic.open
+    of an edge here             traffic.maint, drain, ready, weight, close, withdraw, restore
+    of a member here            database.fence, unfence, rejoin, verify
+    of this server's routes     routes.block, routes.unblock
+
+The first row names services and servers of the estate; which servers of HAProxy those are is in the settings. This is
+the whole list: what is not on it cannot be ordered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from binome.core.plan import Command, Outcome
+from binome.drivers.database.patroni.member import Member, PatroniMember
+from binome.drivers.database.patroni.rest import Place
+from binome.drivers.host.routes import UnreachableRoutes
+from binome.drivers.traffic.haproxy.traffic import HaproxyTraffic
+from binome.runtime.agent import Hand
+from binome.runtime.agent_settings import Settings
+
+EDGE_VERBS = ("maint", "drain", "ready", "weight", "close", "withdraw", "restore")
+MEMBER_VERBS = ("fence", "unfence", "rejoin", "verify")
+ROUTE_VERBS = ("block", "unblock")
+SOON_S = 1.0
+"""How long an order to rejoin is waited for before it goes on by itself."""
+
+
+class AgentHands:
+    """The drivers of one server, by verb (`runtime.agent.Hands`)."""
+
+    def __init__(self, settings: Settings) -> None:
+        folder = Path(settings.data)
+        self._edges, self._members = settings.edges, settings.members
+        self._traffic = HaproxyTraffic(
+            {name: Path(edge.socket) for name, edge in settings.edges.items()}, folder / "edges"
+        )
+        members = {
+            name: Member(Path(one.data), Path(one.configuration), Place(one.host, one.port), Path(one.sockets))
+            for name, one in settings.members.items()
+        }
+        self._databases = PatroniMember(members, folder / "members")
+        self._routes = UnreachableRoutes(settings.addresses)
+        self._rejoining: dict[str, asyncio.Task[Outcome]] = {}
+        self.verbs: Mapping[str, Hand] = {
+            **dict.fromkeys((f"traffic.{one}" for one in EDGE_VERBS), self._traffic.carry_out),
+            **dict.fromkeys((f"database.{one}" for one in MEMBER_VERBS), self._databases.carry_out),
+            **dict.fromkeys((f"routes.{one}" for one in ROUTE_VERBS), self._routes.carry_out),
+            "traffic.fence": self._fence_off,
+            "traffic.unfence": self._let_in,
+            "traffic.move": self._move,
+            "traffic.open": self._open,
+        }
+
+    async def begin(self) -> None:
+        """What an earlier agent may have left: routes to servers that were lost then."""
+        await self._routes.tidy()
+
+    # -- what a plan orders
+
+    async def _fence_off(self, command: Command) -> Outcome:
+        return await self._at_edges(command, "traffic.maint", command.arguments.get("lost", "").split())
+
+    async def _let_in(self, command: Command) -> Outcome:
+        return await self._at_edges(command, "traffic.ready", command.arguments.get("lost", "").split())
+
+    async def _move(self, command: Command) -> Outcome:
+        return await self._at_edges(command, "traffic.ready", [command.arguments.get("survivor", "")])
+
+    async def _at_edges(self, command: Command, verb: str, servers: Collection[str]) -> Outcome:
+        """The verb at every edge here, for what it sends to these servers for the service."""
+        service, outcomes = command.arguments.get("service", ""), []
+        for name, edge in self._edges.items():
+            those = [one for one in edge.servers.get(service, ()) if one.partition("/")[2] in servers]
+            if those:
+                arguments = {"edge": name, "servers": ",".join(those)}
+                order = msgspec.structs.replace(command, verb=verb, arguments=arguments)
+                outcomes.append(await self._traffic.carry_out(order))
+        return next((one for one in outcomes if one.result != "done"), Outcome("done"))
+
+    async def _open(self, command: Command) -> Outcome:
+        """Has a member follow whoever leads now; copying may take long, and goes on by itself."""
+        service = command.arguments.get("service", "")
+        if service not in self._members:
+            return Outcome("done")
+        task = self._rejoining.get(service)
+        if task is None or task.done():
+            order = msgspec.structs.replace(command, verb="database.rejoin", arguments={"service": service})
+            task = self._rejoining[service] = asyncio.ensure_future(self._databases.carry_out(order))
+        await asyncio.wait({task}, timeout=SOON_S)
+        if task.done() and task.result().result == "failed":
+            return task.result()
+        return Outcome("done", "" if task.done() else "it rejoins")
+
+    # -- what an agent does by itself
+
+    async def fence(self) -> Sequence[Outcome]:
+        """Edges take no connections any more, and databases are stopped, all at once."""
+        return await asyncio.gather(
+            *(self._traffic.withdraw(one) for one in self._edges),
+            *(self._databases.fence(one) for one in self._members),
+        )
+
+    async def free(self) -> Sequence[Outcome]:
+        """Databases go on as etcd says, then edges take connections."""
+        outcomes = []
+        for service in self._members:
+            outcomes.append(await self._databases.carry_out(_own("database.unfence", {"service": service})))
+        for name, edge in self._edges.items():
+            arguments = {"edge": name, "frontends": ",".join(edge.frontends)}
+            outcomes.append(await self._traffic.carry_out(_own("traffic.restore", arguments)))
+        return outcomes
+
+    async def keep(self) -> Sequence[Outcome]:
+        """What was ordered is made so again where an engine was started anew, or has forgotten it."""
+        return [*(await self._traffic.keep()).values(), *(await self._databases.keep()).values()]
+
+
+def _own(verb: str, arguments: dict[str, str]) -> Command:
+    """A command of the agent's own, for hands that know commands alone."""
+    return Command("isolation/0", "isolation", 0, False, verb, "", "", arguments, 0)
