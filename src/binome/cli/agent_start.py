@@ -67,7 +67,7 @@ def settings_of(estate: Estate, server: str, folders: Folders) -> Settings:
 def _edge(estate: Estate, service: HaproxyService, folders: Folders) -> Edge:
     """An edge as it is rendered (render/haproxy.py): a backend for each route, a second one for reads."""
     servers: dict[str, tuple[str, ...]] = {}
-    frontends = ["binome-statistics", *service.routes, *(f"{target}-reads" for target in service.reads)]
+    frontends = [*service.routes, *(f"{target}-reads" for target in service.reads)]
     for backend, target in [*((one, one) for one in service.routes), *((f"{one}-reads", one) for one in service.reads)]:
         those = tuple(f"{backend}/{member}" for member in estate.services[target].on)
         servers[target] = (*servers.get(target, ()), *those)

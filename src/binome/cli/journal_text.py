@@ -9,7 +9,7 @@ import msgspec
 
 from binome.core.entry import Entry, Fact, UnknownFact
 from binome.core.maintenance import MaintenanceAsked, MaintenanceEndAsked, MaintenanceEnding, MaintenanceRefused
-from binome.core.plan import PlanCancelled, PlanClosed, PlanMade, StepCommitted, StepEnded, StepHastened
+from binome.core.plan import PlanCancelled, PlanClosed, PlanMade, StepEnded, StepHastened
 from binome.core.state import VOCABULARY
 from binome.journal.verify import Verdict
 
@@ -61,9 +61,6 @@ def words(fact: Fact, at_ms: int) -> str:
         case StepEnded():
             verb = "undoing step" if fact.undoing else "step"
             said = f"{fact.plan}: {verb} {fact.step + 1} {fact.result}{_because(fact.detail)}"
-        case StepCommitted():
-            verb = "undoing step" if fact.undoing else "step"
-            said = f"{fact.plan}: {verb} {fact.step + 1} committed in etcd"
         case StepHastened():
             said = f"{fact.plan}: step {fact.step + 1}"
         case PlanCancelled():

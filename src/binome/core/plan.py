@@ -124,17 +124,6 @@ class StepEnded(Fact, frozen=True, tag="step-ended"):
     detail: str = ""
 
 
-class StepCommitted(Fact, frozen=True, tag="step-committed"):
-    """What a step changes in etcd was changed: this stands in the same transaction, so that it is never done twice.
-
-    The plan goes on only when the step has ended, which is when the engine says that it is so.
-    """
-
-    plan: str
-    step: int
-    undoing: bool
-
-
 class StepHastened(Fact, frozen=True, tag="step-hastened"):
     """A step that waits for its time need not wait any longer."""
 
@@ -158,7 +147,7 @@ class PlanClosed(Fact, frozen=True, tag="plan-closed"):
     request: str = ""
 
 
-FACTS = (PlanMade, StepEnded, StepCommitted, StepHastened, PlanCancelled, PlanClosed)
+FACTS = (PlanMade, StepEnded, StepHastened, PlanCancelled, PlanClosed)
 REQUESTS = (PlanClosed,)
 """What people may ask for."""
 
