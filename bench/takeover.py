@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from tests.lab import fires  # noqa: E402
+from tests.lab.conftest import ENGINES_ALONE  # noqa: E402
 
 from binome.lab.clients import prepare_ledger  # noqa: E402 - of this checkout
 from binome.lab.guard import passing_lab  # noqa: E402
@@ -32,9 +33,8 @@ def main() -> None:
     if os.geteuid() != 0:
         print("a lab needs root: skipped")
         return
-    text = (ROOT / "examples" / "littoral" / "estate.yaml").read_bytes()
     found = []
-    with passing_lab(text) as lab:
+    with passing_lab(ENGINES_ALONE) as lab:
         prepare_ledger(lab)
         for number in range(asked.repeat):
             one = fires.fire(

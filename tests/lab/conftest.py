@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +19,15 @@ from binome.lab.lab import Lab
 LITTORAL = Path(__file__).parents[2] / "examples" / "littoral" / "estate.yaml"
 
 
+ENGINES_ALONE = re.sub(rb"(?m)^lookout:.*\n(?:[ \t].*\n)*", b"", LITTORAL.read_bytes())
+"""The example without lookouts, for tests of what engines and hands do by themselves: nobody takes over or fences."""
+
+
 @pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
+def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """The example's lab, or that of a module's own `ESTATE`."""
     assert os.geteuid() == 0, "the lab's tests need root: sudo make test"
-    with passing_lab(LITTORAL.read_bytes(), say=print) as lab:
+    with passing_lab(getattr(request.module, "ESTATE", LITTORAL.read_bytes()), say=print) as lab:
         prepare_ledger(lab)
         yield lab
 

@@ -20,9 +20,10 @@ from binome.lab.lab import Lab
 from binome.lab.process import Program
 from binome.render import Folders
 from tests.lab import writer_inside
-from tests.lab.conftest import Night
+from tests.lab.conftest import ENGINES_ALONE, Night
 
 pytestmark = pytest.mark.lab
+ESTATE = ENGINES_ALONE
 
 
 def test_primary_burns_with_the_leader_of_etcd_and_comes_back_from_nothing(night: Night) -> None:

@@ -23,10 +23,11 @@ from binome.lab.lab import Lab
 from binome.lab.process import Program
 from binome.lab.workload import DATABASE, ROLE
 from tests.lab import fires, local_writer
-from tests.lab.conftest import Night
+from tests.lab.conftest import ENGINES_ALONE, Night
 from tests.lab.fires import by_agent, by_leader, member_of, until_known
 
 pytestmark = pytest.mark.lab
+ESTATE = ENGINES_ALONE
 
 
 def test_the_survivor_takes_over_in_about_a_second_though_all_data_is_gone(lab: Lab) -> None:

@@ -39,11 +39,12 @@ async def run(settings: Settings, *, with_parent: bool) -> None:
         loop.add_signal_handler(number, own.cancel)
     if with_parent:
         loop.add_reader(sys.stdin.fileno(), own.cancel)  # nothing is ever written there: this is its end
-    await hands.begin()
+    trouble = await hands.begin()
     identity = await _identity(settings, clock)
     reach = Reach(clock)
     transport = TlsTransport(identity, settings.lookouts, clock, handshake_s=HANDSHAKE_S, signs=reach)
     agent = Agent(settings, identity, transport, reach, clock, hands=hands, boot=secrets.token_hex(8))
+    agent.problems("begin", trouble)
     async with asyncio.TaskGroup() as group:
         group.create_task(agent.run())
         group.create_task(_in_date(settings, identity, agent, clock))

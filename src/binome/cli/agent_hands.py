@@ -58,9 +58,13 @@ class AgentHands:
             "traffic.open": self._open,
         }
 
-    async def begin(self) -> None:
-        """What an earlier agent may have left: routes to servers that were lost then."""
-        await self._routes.tidy()
+    async def begin(self) -> Sequence[str]:
+        """Removes what an earlier agent may have left, routes to servers that were lost then; what went wrong."""
+        try:
+            outcome = await self._routes.tidy()
+        except OSError as error:  # no iproute2: there is still an edge or a database to look after
+            return [f"{error.filename}: {error.strerror}"]
+        return [] if outcome.result == "done" else [outcome.detail]
 
     # -- what a plan orders
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 GROUPS_TO_DECIDE = 3
 """As many groups of lookouts must there be for anything to be taken over by itself (quorum.GROUPS_TO_CONFIRM)."""
 SILENT_MS = 1_300
-"""Who has not answered for so long is out of reach: three beats, so that the fence is up within two seconds."""
+"""Who has not answered for so long is out of reach: more than two reports, and the fence is up within two seconds."""
 STEP_AT_MOST_MS = 500
 """So much silence is counted at most between two looks; where more has passed, we have stood still ourselves."""
 TAKEOVER = "takeover"

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from binome.runtime.peer_transport import Transport
     from binome.runtime.reach import Reach
 
-LOOK_S = 0.1
+LOOK_S = 0.2
 """How often the agent looks whether it is isolated."""
 KEEP_S = 1.0
 """How often the hands look whether what was ordered is still so."""

@@ -1,6 +1,6 @@
 """An agent's connection to one lookout: it dials, and dials again; it listens to nobody.
 
-    dial ► Hello both ways ► a report every 400 ms; orders come, and what came of them goes back ► trouble: dial again
+    dial ► Hello both ways ► a report every 500 ms; orders come, and what came of them goes back ► trouble: dial again
 
 Only who is dialled here can order anything, and only who proves by his certificate that he is the lookout that was
 dialled is heard at all. A connection is kept for as long as the lookout's server answers, whatever the lookout itself
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from binome.runtime.peer_transport import Transport
     from binome.runtime.reach import Reach
 
-REPORT_S = 0.4
+REPORT_S = 0.5
 RETRY_S = 0.3
 GONE_MS = 2_000
 """A connection is given up when the server at its other end has not answered for so long."""

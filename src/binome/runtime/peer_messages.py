@@ -12,7 +12,7 @@
 What an agent and a lookout say to each other, on the connection that the agent dialled; the rest is as above:
 
     an agent                           a lookout
-    Report ► every 400 ms              ◄ Took; and, from who leads, to one that has fenced itself, Standing
+    Report ► every 500 ms              ◄ Took; and, from who leads, to one that has fenced itself, Standing
     Done ►                             ◄ Order        a command; only lookouts say so, and only where they were dialled
 
 Nobody says who he is: that stands in his certificate. What does not fit is a breach, and ends the connection.
