@@ -54,10 +54,12 @@ def test_the_agent_beside_a_lookout_and_the_lookout_do_not_displace_each_other(t
     async def test(world: AgentWorld) -> None:
         for name in "ab":
             world.lookout(name)
+        await until(lambda: all(hears(world.peers[one], "b" if one == "a" else "a")() for one in "ab"))
+        before = world.peers["b"]._inward["a"]
         world.agent("a")
         await world.connected("a", "a", "b")
-        await until(lambda: all(hears(world.peers[one], "b" if one == "a" else "a")() for one in "ab"))
         await asyncio.sleep(1.5)
+        assert world.peers["b"]._inward["a"] is before
         assert hears(world.peers["b"], "a")() and world.rolls["b"].is_connected("a")
         assert (await world.rolls["b"].order("a", command(), 5)).result == "done"
         await world.stop("agent a")
@@ -142,10 +144,11 @@ def test_a_plan_is_not_undone_while_it_is_still_being_done(tmp_path: Path) -> No
         hands.holding = asyncio.Event()
         doing = asyncio.ensure_future(roll.order("other", command(), 5))
         await asyncio.sleep(0.1)
+        held, hands.holding = hands.holding, None
         undoing = asyncio.ensure_future(roll.order("other", command("traffic.unfence", undoing=True), 5))
         await asyncio.sleep(0.1)
         assert hands.done == []
-        hands.holding.set()
+        held.set()
         assert [(await one).result for one in (doing, undoing)] == ["done", "done"]
         assert [one.verb for one in hands.done] == ["traffic.fence", "traffic.unfence"]
 

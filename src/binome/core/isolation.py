@@ -41,7 +41,6 @@ SILENT_MS = 1_300
 """Who has not answered for so long is out of reach: more than two reports, and the fence is up within two seconds."""
 STEP_AT_MOST_MS = 500
 """So much silence is counted at most between two looks; where more has passed, we have stood still ourselves."""
-TAKEOVER = "takeover"
 
 
 class Standing(StrEnum):
@@ -78,10 +77,5 @@ class Silences:
 
 def is_free(view: View, server: str, site: str) -> bool:
     """Whether nothing was taken over from a server, or all of it was brought back, and nobody is about to."""
-    lost = [
-        plan.steps[0].arguments.get("lost", "").split() for plan in view.plans.values() if plan.capability == TAKEOVER
-    ]
-    fenced = view.takeover.fenced.values()
-    return not (
-        site in view.silence.sites or any(server in one for one in lost) or any(server in one.servers for one in fenced)
-    )
+    fenced = any(server in one.servers for one in view.takeover.fenced.values())
+    return not fenced and site not in view.silence.sites

@@ -9,6 +9,10 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+from binome.shown import shown
+
+__all__ = ["EstateError", "Place", "Problem", "character_name", "did_you_mean", "shown"]
+
 
 class Place(NamedTuple):
     """A position in the file; both numbers start at 1, and a column counts characters."""
