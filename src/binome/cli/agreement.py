@@ -12,8 +12,12 @@ from binome.cli.secret import SecretError, secret
 from binome.estate import Estate
 from binome.estate.model import EtcdService, EtcdTls
 from binome.journal.etcd import EtcdClient
+from binome.journal.etcd_gateway import Timing
 from binome.render import RenderError, etcd_endpoints, etcd_url
 
+TIMING = Timing(patience_s=0.2, answer_s=0.8)
+"""A member whose leader burned answers nothing for seconds; a takeover does not wait for that. What came of a change
+that got no answer is read back, so that impatience costs nothing but a question."""
 LOOK_EVERY_S = 30.0
 """How often the certificate's file is looked at: it may live for days only, and connections are made for ever."""
 
@@ -38,7 +42,7 @@ async def agreement(estate: Estate, server: str) -> AsyncIterator[EtcdClient | N
     tls = _Tls(name, options.tls) if options.tls else None
     urls = [etcd_url(options, endpoint) for endpoint in etcd_endpoints(estate, name, server)]
     context = tls.context if tls else None
-    async with EtcdClient(urls, tls=context, user=options.user or "", password=password) as client:
+    async with EtcdClient(urls, tls=context, user=options.user or "", password=password, timing=TIMING) as client:
         fresh = asyncio.ensure_future(tls.keep_fresh()) if tls else None
         try:
             yield client

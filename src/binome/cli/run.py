@@ -30,6 +30,7 @@ from binome.journal.single import SingleJournal
 from binome.journal.sqlite import SqliteStore
 from binome.ports import Commit, Driver, StoreError
 from binome.render import Folders, RenderError
+from binome.runtime.apart import keep_apart
 from binome.runtime.clock import SystemClock, new_event_loop
 from binome.runtime.door import keep_open
 from binome.runtime.loop import Loop
@@ -101,7 +102,7 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
             exchange = HeadExchange(
                 name, server, _lookouts(estate), etcd=etcd, store=store, clock=clock, key=key, folder=heads
             )
-            works.append(exchange.run())
+            works += [exchange.run(), keep_apart(estate, etcd, lambda: journal.generation is not None, clock)]
             troubled.append(lambda: [exchange.problem] if exchange.problem else [])
         files = MaintenanceFiles(data)
         drivers: dict[str, Driver] = {"maintenance": files}

@@ -7,7 +7,7 @@ each call says what it asks for, and whether asking twice does harm. `etcd_watch
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from types import TracebackType
 
 from binome.journal import etcd_wire as wire
@@ -103,6 +103,19 @@ class EtcdClient:
         answer = await self._gateway.ask(STATUS, b"{}", wire.STATUSED, Effect.NONE)
         header = answer.header
         return EtcdStatus(f"{header.member_id:x}", f"{answer.leader:x}", answer.size_bytes, header.revision)
+
+    async def lead_from(self, members: Collection[str]) -> bool:
+        """Makes one of these members the leader unless one of them is; whether it was asked to.
+
+        Only the leader itself can hand over, and no endpoint says whose it is: each of them is asked to.
+        """
+        listed = await self._gateway.ask("/v3/cluster/member/list", b"{}", wire.LISTED, Effect.NONE)
+        wanted = {one.id for one in listed.members if one.name in members}
+        status = await self._gateway.ask(STATUS, b"{}", wire.STATUSED, Effect.NONE)
+        if not wanted or not status.leader or status.leader in wanted:
+            return False
+        await self._gateway.ask_all("/v3/maintenance/transfer-leadership", wire.encode({"targetID": min(wanted)}))
+        return True
 
     def watch(self, prefix: str, from_revision: int) -> AsyncIterator[Sequence[Change]]:
         """Changes since `from_revision`, in order, each revision whole; resumes by itself. Raises CompactedError.

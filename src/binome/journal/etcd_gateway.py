@@ -142,6 +142,18 @@ class Gateway:
         message = "; ".join(troubles)
         raise EtcdUnknownError(message) if unknown else EtcdError(message, code)
 
+    async def ask_all(self, path: str, body: bytes) -> None:
+        """Asks every endpoint for what only one of them can do. Raises EtcdError where none did it."""
+        troubles: list[str] = []
+        for endpoint in self.in_order():
+            try:
+                await self.ask_one(endpoint, path, body, wire.DONE, self.timing.answer_s)
+            except (EtcdError, EtcdUnknownError) as error:
+                troubles.append(f"{endpoint}: {error}")
+            else:
+                return
+        raise EtcdError("; ".join(troubles), "FailedPrecondition")
+
     async def _hear(self, endpoint: Endpoint) -> None:
         """Returns if the endpoint was heard from, or answers now. Raises ElsewhereError."""
         if now_s() - endpoint.heard_s < self.timing.fresh_s:

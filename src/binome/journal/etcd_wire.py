@@ -115,6 +115,19 @@ class Statused(msgspec.Struct, frozen=True, rename={"size_bytes": "dbSize"}):
     size_bytes: int = 0
 
 
+class Member(msgspec.Struct, frozen=True, rename={"id": "ID"}):
+    """A member of the cluster. One that has not started yet has no name."""
+
+    id: int
+    name: str = ""
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """The members of the cluster."""
+
+    members: tuple[Member, ...] = ()
+
+
 class Authenticated(msgspec.Struct, frozen=True):
     """The answer to a login."""
 
@@ -161,5 +174,6 @@ TRANSACTED = msgspec.json.Decoder(Transacted, strict=False)
 GRANTED = msgspec.json.Decoder(Granted, strict=False)
 KEPT_ALIVE = msgspec.json.Decoder(KeptAlive, strict=False)
 STATUSED = msgspec.json.Decoder(Statused, strict=False)
+LISTED = msgspec.json.Decoder(Listed, strict=False)
 AUTHENTICATED = msgspec.json.Decoder(Authenticated, strict=False)
 WATCH_LINE = msgspec.json.Decoder(WatchLine, strict=False)

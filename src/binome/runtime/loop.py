@@ -25,12 +25,14 @@ from binome.core.entry import Draft, Entry
 from binome.core.plan import Command, Outcome, StepEnded
 from binome.core.state import State
 from binome.estate import Estate
-from binome.ports import Clock, Driver, Journal, MovedOnError, NotLeaderError, Observer, Shown
+from binome.ports import AppendUnknownError, Clock, Driver, Journal, MovedOnError, NotLeaderError, Observer, Shown
 
 IDLE_S = 5.0
 """How long the loop waits for something to happen before it looks again anyway."""
 TRY_AGAIN_S = 0.5
 """How long it waits after the journal failed it."""
+FIND_OUT_S = 0.05
+"""How long it waits after an answer of the journal was lost: a takeover may wait for it."""
 LEAST_S = 0.01
 """How long it waits at least for a time that a decider named: one that has passed must not make it spin."""
 DEADLINE_S = 60.0
@@ -163,7 +165,11 @@ class Loop:
             await self.journal.append(drafts, after=self.state.head.sequence)
         except (NotLeaderError, MovedOnError):
             return False  # what the journal has moved on by is there to be followed, so the next turn begins at once
-        except Exception as error:  # a full disk, no answer, a mirror that has forked
+        except AppendUnknownError as error:  # the journal finds out first, and refuses at once while it cannot
+            self._problems["writing"] = f"the journal cannot be written: {error}"
+            self._patience_s = FIND_OUT_S
+            return False
+        except Exception as error:  # a full disk, a mirror that has forked
             self._problems["writing"] = f"the journal cannot be written: {error}"
             self._patience_s = TRY_AGAIN_S
             return False
