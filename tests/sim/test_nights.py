@@ -14,8 +14,9 @@ import pytest
 
 from binome.sim.__main__ import main
 from binome.sim.episode import Episode, minimal, play, shrink
-from binome.sim.faults import BEGIN_S, END_S, KINDS, Fault, schedule
-from binome.sim.world import Shape
+from binome.sim.fault import BEGIN_S, END_S, Fault
+from binome.sim.faults import KINDS, schedule
+from binome.sim.shape import Shape
 from tests.sim.mutants import MUTANTS, RARE, applied
 
 FOLDER = Path(__file__).parent / "schedules"

@@ -13,7 +13,8 @@ implementation anything; what a plan or a request has come to is told by the ora
     unknown       I3: nothing is told to be done that was not
     subjects      one plan a subject: nobody takes hold of what another holds
     plans         I14: every plan ends or needs a person, and what it held is free
-    convergence   I16: 120 s after the last fault all is well
+    verdicts      I5: nothing is agreed but by a majority of all places, by looks of their own (checkers_of_looking.py)
+    convergence   I16: 120 s after the last fault all is well, every target agreed to be up, every scope ended
     survival      no lookout ends by itself
 """
 
@@ -26,6 +27,7 @@ import msgspec
 
 from binome.core.entry import EMPTY, Entry, follows
 from binome.core.plan import Command
+from binome.sim.checkers_of_looking import verdicts
 from binome.sim.history import (
     Acknowledged,
     Agreed,
@@ -277,6 +279,7 @@ INVARIANTS: dict[str, Callable[[Timed], Told]] = {
     "I3 unknown": unknown,
     "one plan a subject": subjects,
     "I14 plans": plans,
+    "I5 verdicts": verdicts,
     "I16 convergence": convergence,
     "survival": survival,
 }

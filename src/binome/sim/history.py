@@ -44,6 +44,12 @@ class Restarted(NamedTuple):
     sequence: int
 
 
+class Killed(NamedTuple):
+    """A lookout's life has ended, by a fault or by itself."""
+
+    node: str
+
+
 class Emptied(NamedTuple):
     """A lookout's disk was replaced by an empty one."""
 
@@ -97,6 +103,33 @@ class TookEffect(NamedTuple):
     command: Command
 
 
+class Watched(NamedTuple):
+    """Lookouts look, in this night: which of them one fault could blind together, and after how many looks they say so.
+
+    `groups` has the lookouts of each such place, `targets` is what is looked at.
+    """
+
+    groups: dict[str, tuple[str, ...]]
+    targets: tuple[str, ...]
+    fall: int
+    rise: int
+
+
+class Looked(NamedTuple):
+    """A look of a lookout's has ended, and says this of a target."""
+
+    node: str
+    target: str
+    answer: str
+
+
+class Decided(NamedTuple):
+    """A lookout wants these in the journal, from what it knows at this moment."""
+
+    node: str
+    ids: tuple[str, ...]
+
+
 class Rebuilt(NamedTuple):
     """Etcd has begun again from nothing."""
 
@@ -121,6 +154,7 @@ Event = (
     | Leads
     | Mirrored
     | Restarted
+    | Killed
     | Emptied
     | Claimed
     | Appended
@@ -129,6 +163,9 @@ Event = (
     | Begun
     | Arrived
     | TookEffect
+    | Watched
+    | Looked
+    | Decided
     | Rebuilt
     | Died
     | Ended
