@@ -12,19 +12,22 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 from binome.core.acceptance import Accepted
 from binome.core.quorum import Tally, groups
 from binome.core.state import State
+from binome.core.takeover import TakeoverSlice, _Question
 from binome.core.verdict import Judge
+from binome.drivers.database.patroni import cluster
+from binome.drivers.database.patroni.database import PatroniDatabase
 from binome.journal.campaign import Campaign
 from binome.journal.ordered import OrderedJournal
 from binome.journal.view import EtcdView
 from binome.runtime.loop import Loop
 from binome.runtime.watch import Watch
-from binome.sim.shape import LOOKING, PLAIN
+from binome.sim.shape import LOOKING, PLAIN, TAKEOVER
 
 
 class Mutant(NamedTuple):
@@ -36,6 +39,8 @@ class Mutant(NamedTuple):
     new: str
     within: int
     night: str = PLAIN
+    besides: tuple[tuple[Callable[..., Any], str, str], ...] = ()
+    """Other places in which the same mistake is made."""
 
     def seeds(self) -> list[str]:
         """The nights in which it must be found."""
@@ -322,27 +327,115 @@ LOOKING_MUTANTS = [
         LOOKING,
     ),
 ]
-MUTANTS = JOURNAL + LOOKING_MUTANTS
+TAKEOVER_MUTANTS = [
+    Mutant(
+        "the cooldown ignored",
+        _Question.objection,
+        "self.now_ms < took_over_ms + self.service.cooldown_ms",
+        "False",
+        60,
+        TAKEOVER,
+    ),
+    Mutant(
+        "a takeover not remembered",
+        TakeoverSlice._database_moved,
+        "                self.took_over_ms[fact.service] = at_ms",
+        "                pass",
+        60,
+        TAKEOVER,
+    ),
+    Mutant(
+        "a survivor that is not synchronous, and nobody asks again",
+        _Question.survivor,
+        "living = [one for one in living if one in self.known.synchronous]",
+        "pass",
+        60,
+        TAKEOVER,
+        ((cluster.takeover, "if not cluster.is_synchronous(survivor):", "if False:"),),
+    ),
+    Mutant(
+        "a takeover on no conditions, of keys that were read before",
+        cluster.takeover,
+        'cluster.unchanged("leader", "sync")',
+        "()",
+        60,
+        TAKEOVER,
+    ),
+    Mutant(
+        "another primary than the lost one is taken over",
+        cluster.takeover,
+        'if cluster.leader not in (lost, "") or cluster.primary_of_sync != lost:',
+        "if False:",
+        60,
+        TAKEOVER,
+    ),
+    Mutant(
+        "a takeover without its fact",
+        OrderedJournal.commit,
+        "return await self._put(reign, entries, (), conditions, actions)",
+        "return await self._put(reign, [], (), conditions, actions)",
+        20,
+        TAKEOVER,
+    ),
+    Mutant(
+        "a lost reply taken for a takeover that is done",
+        PatroniDatabase.carry_out,
+        '            return Outcome("unknown", str(error))',
+        '            return Outcome("done")',
+        60,
+        TAKEOVER,
+    ),
+    Mutant(
+        "a survivor not waited for",
+        PatroniDatabase._until_primary,
+        'return await self._until(promoted, f"{member} does not say yet that it is primary")',
+        'return Outcome("done")',
+        40,
+        TAKEOVER,
+    ),
+    Mutant(
+        "a plan of a takeover not resumed",
+        Loop.run,
+        "            while True:",
+        "            await self._fold()\n"
+        "            self.state.ready.clear(), self.state.waiting.clear()\n"
+        "            while True:",
+        60,
+        TAKEOVER,
+    ),
+    Mutant(
+        "a return that opens nothing",
+        _Question.on_return,
+        "if not fenced.opened:",
+        "if False:",
+        40,
+        TAKEOVER,
+    ),
+]
+MUTANTS = JOURNAL + LOOKING_MUTANTS + TAKEOVER_MUTANTS
 
 
 @contextmanager
 def applied(mutant: Mutant) -> Iterator[None]:
     """The production code with this mistake in it."""
-    module = sys.modules[mutant.function.__module__]
-    holder, _, _ = mutant.function.__qualname__.rpartition(".")
+    with ExitStack() as patches:
+        for function, old, new in ((mutant.function, mutant.old, mutant.new), *mutant.besides):
+            patches.enter_context(_patched(mutant.what, function, old, new))
+        yield
+
+
+@contextmanager
+def _patched(what: str, function: Callable[..., Any], old: str, new: str) -> Iterator[None]:
+    """The production code with one function patched."""
+    module = sys.modules[function.__module__]
+    holder, _, _ = function.__qualname__.rpartition(".")
     owner = getattr(module, holder) if holder else module
-    name = mutant.function.__name__
-    source = textwrap.dedent(inspect.getsource(mutant.function))
-    old, new = textwrap.dedent(mutant.old), mutant.new
-    if "\n" in mutant.old or mutant.old.startswith(" "):
-        old, new = _shifted(mutant.old), _shifted(mutant.new)
-    assert source.count(old) == 1, f"{mutant.what}: the text is there {source.count(old)} times"
-    code = compile(
-        source.replace(old, new),
-        f"<{mutant.what}>",
-        "exec",
-        flags=__future__.annotations.compiler_flag,
-    )
+    name = function.__name__
+    source = textwrap.dedent(inspect.getsource(function))
+    if "\n" in old or old.startswith(" "):
+        old, new = _shifted(old), _shifted(new)
+    assert source.count(old) == 1, f"{what}: the text is there {source.count(old)} times"
+    code = compile(source.replace(old, new), f"<{what}>", "exec", flags=__future__.annotations.compiler_flag)
     scope: dict[str, Any] = {}
     exec(code, vars(module), scope)
     before = vars(owner)[name]

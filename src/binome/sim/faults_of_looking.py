@@ -58,13 +58,52 @@ def _server_down(world: World, fault: Fault) -> End:
     """A server has no power, and its agent none."""
     agent = world.agents[fault.target]
     agent.set_down(True)
-    return _all(_hold(world, fault.target), lambda: agent.set_down(False))
+    return _all(_hold(world, fault.target), _fell(world, [fault.target]), lambda: agent.set_down(False))
+
+
+def _fell(world: World, servers: list[str]) -> End:
+    """Databases that lose their power with their servers."""
+    members = [one for name, one in world.pair.members.items() if name in servers]
+    for member in members:
+        member.falls(1)
+
+    def end() -> None:
+        for member in members:
+            member.falls(-1)
+
+    return end
+
+
+def _primary_burns(world: World, _fault: Fault) -> End | None:
+    """The site of whoever is primary then has no power."""
+    primary = world.pair.primary()
+    return _site_dark(world, primary.site) if primary is not None else None
+
+
+def _primary_cut(world: World, _fault: Fault) -> End | None:
+    """The site of whoever is primary then is cut from all others."""
+    primary = world.pair.primary()
+    if primary is None:
+        return None
+    links = [link for ends, link in world.network.links.items() if primary.site in ends and ends[0] != ends[1]]
+    for link in links:
+        link.cuts += 1
+
+    def end() -> None:
+        for link in links:
+            link.cuts -= 1
+
+    return end
 
 
 def _site_lost(world: World, fault: Fault) -> End:
     """A site has no power: lookouts, etcd's member, servers and agents, all at once; and nobody is there to refuse."""
-    site = fault.target
+    return _site_dark(world, fault.target)
+
+
+def _site_dark(world: World, site: str) -> End:
     ends: list[End] = [_hold(world, site)]
+    ends.append(_fell(world, [name for name, one in world.pair.members.items() if one.site == site]))
     for node in world.nodes:
         if node.site == site:
             node.set_down(True)
@@ -156,5 +195,7 @@ LOOKING_KINDS: dict[str, Kind] = {
     "vantage lags": Kind(_vantage_lags, "vantages", 3, (5, 40), (0.3, 0.7, 1.5)),
     "vantage starved": Kind(_vantage_starved, "vantages", 3, (3, 20), (0.3, 0.6, 1.2)),
     "vantage alone": Kind(_vantage_alone, "vantages", 2, (3, 15)),
+    "primary burns": Kind(_primary_burns, "pair", 4, (2, 20)),
+    "primary cut": Kind(_primary_cut, "pair", 3, (1, 20)),
     "clock back": Kind(_clock_back, "vantages", 2, (0, 0), (2_000, 20_000, 300_000)),
 }

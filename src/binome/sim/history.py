@@ -130,6 +130,27 @@ class Decided(NamedTuple):
     ids: tuple[str, ...]
 
 
+class Promoted(NamedTuple):
+    """A database has become primary, with these writes on its disk."""
+
+    member: str
+    writes: tuple[str, ...]
+
+
+class Wrote(NamedTuple):
+    """A database has acknowledged a client's write."""
+
+    member: str
+    name: str
+
+
+class Held(NamedTuple):
+    """At the end of the night this database is primary, with these writes."""
+
+    member: str
+    writes: tuple[str, ...]
+
+
 class Rebuilt(NamedTuple):
     """Etcd has begun again from nothing."""
 
@@ -166,6 +187,9 @@ Event = (
     | Watched
     | Looked
     | Decided
+    | Promoted
+    | Wrote
+    | Held
     | Rebuilt
     | Died
     | Ended

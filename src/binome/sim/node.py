@@ -15,16 +15,20 @@ from typing import NoReturn
 from binome.core.entry import Draft, Entry
 from binome.estate import Estate
 from binome.journal.ordered import OrderedJournal
-from binome.ports import Journal, StoreError
+from binome.ports import Driver, Journal, StoreError
+from binome.runtime.databases import Databases
 from binome.runtime.loop import Loop
+from binome.runtime.primary import stand_back_s
 from binome.sim.agent import SimulatedDriver
 from binome.sim.disk import File, SimulatedStore
 from binome.sim.etcd import Cluster
 from binome.sim.etcd_client import SimulatedEtcd
 from binome.sim.eyes import SimulatedEyes
+from binome.sim.hands import DatabaseHands, TrafficHands
 from binome.sim.hearing import SimulatedHearing
 from binome.sim.history import Appended, Claimed, Decided, Died, Emptied, History, Killed, Mirrored, Restarted
 from binome.sim.loop import KilledError
+from binome.sim.pair import Pair
 from binome.sim.process import Clock, Process, current
 from binome.sim.sights import Sights
 
@@ -77,12 +81,13 @@ class Node:
         sights: Sights | None = None,
         sites: Mapping[str, str] | None = None,
         living: Callable[[str], SimulatedHearing | None] = lambda _name: None,
+        pair: Pair | None = None,
         beside_primary: bool = False,
     ) -> None:
         self.name, self.site = name, site
         self._members, self._estate, self._cluster = members, estate, cluster
         self.history, self.driver = history, driver
-        self._sights, self._living = sights, living
+        self._sights, self._living, self._pair = sights, living, pair
         self._others = {one: site for one, site in (sites or {}).items() if one != name}
         self._is_beside_primary = beside_primary
         self.loop = history.loop
@@ -127,18 +132,28 @@ class Node:
         )
         self.journal, self.store = journal, store
         observed = ObservedJournal(self.name, journal, self.history)
-        loop = Loop(self.name, self._estate, observed, {"maintenance": self.driver}, self.clock)
+        drivers: dict[str, Driver] = {"maintenance": self.driver}
+        if self._pair is not None:
+            drivers |= {"database": DatabaseHands(self, etcd, journal, self._pair), "traffic": TrafficHands(self)}
+        loop = Loop(self.name, self._estate, observed, drivers, self.clock)
         eyes = self._eyes(process, loop)
+        databases = Databases(self._estate, etcd, self.clock, loop.nudge) if self._pair is not None else None
+        if databases is not None:
+            loop.observers = (*loop.observers, databases)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(journal.run())
                 group.create_task(loop.run())
                 if eyes is not None:
                     group.create_task(eyes.run())
+                if databases is not None:
+                    group.create_task(databases.run())
         except Exception as error:
             self._die(process, _told(error))
 
     async def _stands_back(self) -> float:
+        if self._pair is not None and self.etcd is not None:
+            return await stand_back_s(self._estate, self.name, self.etcd)
         return float(self._is_beside_primary)
 
     def _eyes(self, process: Process, loop: Loop) -> SimulatedEyes | None:

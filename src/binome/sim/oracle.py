@@ -96,6 +96,10 @@ class Oracle:
                 self.scopes.pop(fact["scope"], None)
             case "site-silent" | "site-heard":
                 self.covered.add(fact["kind"])
+            case "database-moved":
+                self.covered.add("database released" if fact["released"] else "database moved")
+            case "takeover-refused":
+                self.covered.add(f"takeover refused: {fact['reason']}")
             case "plan-cancelled" if (course := self.plans.get(fact["plan"])) and not (course.over or course.back):
                 course.turn_back(course.at + 1)
 

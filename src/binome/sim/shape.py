@@ -47,6 +47,7 @@ class Shape:
         self.sites = ["a", "b", "c", "d", "e"][: 5 if chance.random() < 0.2 else 3]
         self.nodes = [f"lookout-{site}" for site in self.sites]
         self.servers = [f"server-{site}{number}" for site in self.sites[:2] for number in range(2)]
+        self.members = ["server-a0", "server-b0"] if self.night == TAKEOVER else []  # of the database
         self.act_after = "2s"
         self.fed: list[str] = []  # lookouts on one power feed
         self._drawn(chance)

@@ -20,11 +20,12 @@ from binome.sim.etcd import Cluster
 from binome.sim.fault import BEGIN_S, END_S, Fault
 from binome.sim.faults import plant
 from binome.sim.hearing import SimulatedHearing
-from binome.sim.history import Agreed, Ended, History, Leads, Rebuilt, Watched
+from binome.sim.history import Agreed, Ended, Held, History, Leads, Rebuilt, Watched
 from binome.sim.loop import SpinningError
 from binome.sim.network import Link, Network
 from binome.sim.node import Node
 from binome.sim.oracle import Oracle
+from binome.sim.pair import Pair
 from binome.sim.people import Wish, live, wishes
 from binome.sim.shape import PLAIN, Shape
 from binome.sim.sights import Sights
@@ -53,7 +54,10 @@ class World:
         }
         estate = shape.estate()
         self.nodes: list[Node] = []
+        self.sites = shape.sites
         self.sights = Sights(estate, self.network, shape.site_of, chance, self._has_no_power)
+        self.pair = Pair(shape.members, self, chance("pair"))
+        self.sights.watch_services(self.pair.is_down)
         sites = {name: shape.site_of(name) for name in shape.nodes}
         if estate.lookout is not None:
             groups = {place: tuple(names) for place, names in shape.groups().items()}
@@ -72,6 +76,7 @@ class World:
                 sights=self.sights if shape.night != PLAIN else None,
                 sites=sites,
                 living=self._living,
+                pair=self.pair if shape.members else None,
                 beside_primary=site == shape.sites[0],
             )
             for name, site in sites.items()
@@ -98,7 +103,7 @@ class World:
 
     def _committed(self, client: str, changes: Sequence[Change]) -> None:
         for change in changes:
-            if change.key.endswith("/leader"):
+            if change.key == "/binome/sim/leader":
                 self.history.add(Leads(client if change.value is not None else ""))
             if change.value is not None and change.value[:2] == b"[{":
                 entries = tuple(decode(change.value))
@@ -166,6 +171,8 @@ class World:
                 settled_s = 0.0 if lacking else settled_s + 1
         except SpinningError as error:
             lacking = str(error)
+        if (primary := self.pair.primary()) is not None:
+            self.history.add(Held(primary.name, tuple(primary.writes)))
         for situation in sorted(self.oracle.covered):
             self.history.note(situation)
         self.history.add(
@@ -188,6 +195,8 @@ class World:
             return f"{going[0]} has not ended"
         if unseen := self.oracle.unwell(self.sights.targets):
             return unseen
+        if torn := self.pair.unwell():
+            return torn
         if behind := self._behind():
             return f"the mirror of {behind[0]} is behind"
         if all(node.journal is None or node.journal.generation is None for node in self.nodes):
