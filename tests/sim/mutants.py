@@ -12,15 +12,16 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from binome.core import silence
 from binome.core.acceptance import Accepted
 from binome.core.quorum import Tally, groups
+from binome.core.silence import Watchers
 from binome.core.state import State
 from binome.core.takeover import TakeoverSlice, _Question
 from binome.core.verdict import Judge
-from binome.drivers.database.patroni import cluster
 from binome.drivers.database.patroni.database import PatroniDatabase
 from binome.journal.campaign import Campaign
 from binome.journal.ordered import OrderedJournal
@@ -39,8 +40,6 @@ class Mutant(NamedTuple):
     new: str
     within: int
     night: str = PLAIN
-    besides: tuple[tuple[Callable[..., Any], str, str], ...] = ()
-    """Other places in which the same mistake is made."""
 
     def seeds(self) -> list[str]:
         """The nights in which it must be found."""
@@ -329,6 +328,22 @@ LOOKING_MUTANTS = [
 ]
 TAKEOVER_MUTANTS = [
     Mutant(
+        "one place misses a site, and it is silent",
+        Watchers.missed,
+        "if name in missing and len(votes) >= self.majority:",
+        "if name in missing:",
+        20,
+        TAKEOVER,
+    ),
+    Mutant(
+        "a silence longer than it is",
+        silence.drafts,
+        "max((length for length in watchers.lengths if length <= one.for_ms), default=0)",
+        "max(watchers.lengths)",
+        20,
+        TAKEOVER,
+    ),
+    Mutant(
         "the cooldown ignored",
         _Question.objection,
         "self.now_ms < took_over_ms + self.service.cooldown_ms",
@@ -341,31 +356,6 @@ TAKEOVER_MUTANTS = [
         TakeoverSlice._database_moved,
         "                self.took_over_ms[fact.service] = at_ms",
         "                pass",
-        60,
-        TAKEOVER,
-    ),
-    Mutant(
-        "a survivor that is not synchronous, and nobody asks again",
-        _Question.survivor,
-        "living = [one for one in living if one in self.known.synchronous]",
-        "pass",
-        60,
-        TAKEOVER,
-        ((cluster.takeover, "if not cluster.is_synchronous(survivor):", "if False:"),),
-    ),
-    Mutant(
-        "a takeover on no conditions, of keys that were read before",
-        cluster.takeover,
-        'cluster.unchanged("leader", "sync")',
-        "()",
-        60,
-        TAKEOVER,
-    ),
-    Mutant(
-        "another primary than the lost one is taken over",
-        cluster.takeover,
-        'if cluster.leader not in (lost, "") or cluster.primary_of_sync != lost:',
-        "if False:",
         60,
         TAKEOVER,
     ),
@@ -403,14 +393,6 @@ TAKEOVER_MUTANTS = [
         60,
         TAKEOVER,
     ),
-    Mutant(
-        "a return that opens nothing",
-        _Question.on_return,
-        "if not fenced.opened:",
-        "if False:",
-        40,
-        TAKEOVER,
-    ),
 ]
 MUTANTS = JOURNAL + LOOKING_MUTANTS + TAKEOVER_MUTANTS
 
@@ -418,15 +400,7 @@ MUTANTS = JOURNAL + LOOKING_MUTANTS + TAKEOVER_MUTANTS
 @contextmanager
 def applied(mutant: Mutant) -> Iterator[None]:
     """The production code with this mistake in it."""
-    with ExitStack() as patches:
-        for function, old, new in ((mutant.function, mutant.old, mutant.new), *mutant.besides):
-            patches.enter_context(_patched(mutant.what, function, old, new))
-        yield
-
-
-@contextmanager
-def _patched(what: str, function: Callable[..., Any], old: str, new: str) -> Iterator[None]:
-    """The production code with one function patched."""
+    what, function, old, new = mutant.what, mutant.function, mutant.old, mutant.new
     module = sys.modules[function.__module__]
     holder, _, _ = function.__qualname__.rpartition(".")
     owner = getattr(module, holder) if holder else module

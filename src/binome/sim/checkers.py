@@ -15,6 +15,7 @@ implementation anything; what a plan or a request has come to is told by the ora
     plans         I14: every plan ends or needs a person, and what it held is free
     verdicts      I5: nothing is agreed but by a majority of all places, by looks of their own (checkers_of_looking.py)
     writes        I1, I2: what a database acknowledged is in all that are promoted later (checkers_of_takeover.py)
+    silence       I4, I5: no site is called silent, but by a majority of all places, and not before its time
     once          I15: one takeover in the cooldown
     convergence   I16: 120 s after the last fault all is well, every target agreed to be up, every scope ended
     survival      no lookout ends by itself
@@ -30,7 +31,7 @@ import msgspec
 from binome.core.entry import EMPTY, Entry, follows
 from binome.core.plan import Command
 from binome.sim.checkers_of_looking import verdicts
-from binome.sim.checkers_of_takeover import once, writes
+from binome.sim.checkers_of_takeover import once, silence, writes
 from binome.sim.history import (
     Acknowledged,
     Agreed,
@@ -284,6 +285,7 @@ INVARIANTS: dict[str, Callable[[Timed], Told]] = {
     "I14 plans": plans,
     "I5 verdicts": verdicts,
     "I1, I2 writes": writes,
+    "I4 silence": silence,
     "I15 once": once,
     "I16 convergence": convergence,
     "survival": survival,

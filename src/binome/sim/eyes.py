@@ -11,7 +11,7 @@ from binome.estate import Estate
 from binome.runtime.prober import Prober
 from binome.runtime.watch import Watch
 from binome.sim.hearing import SimulatedHearing
-from binome.sim.history import Looked
+from binome.sim.history import Heard, Looked
 from binome.sim.process import Process
 from binome.sim.sights import Sights, SimulatedProbe
 
@@ -52,6 +52,7 @@ class SimulatedEyes:
             living=living,
             told=self.watch.told,
             changed=changed,
+            beat=lambda peer: node.history.add(Heard(node.name, peer)),
         )
         probe = SimulatedProbe(node.name, node.site, sights)
         probes = {target.kind: probe for target in looked_at}

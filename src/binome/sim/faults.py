@@ -424,6 +424,7 @@ def schedule(seed: str, targets: Targets) -> list[Fault]:
         return sorted(fault for name in KINDS for fault in _of_kind(name, seed, targets, share))
     # Where there is more to see the journal's own troubles are rarer, and some are left to the other nights.
     shares = {name: share if name in LOOKING_KINDS else share / 3 for name in KINDS if name not in SPARED}
+    shares |= {name: max(share, 0.7) for name in shares if KINDS[name].targets == "pair"}
     return sorted(fault for name in shares for fault in _of_kind(name, seed, targets, shares[name]))
 
 

@@ -6,7 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from binome.core.target import Answer
-from binome.sim.fault import End, Fault, Kind
+from binome.sim.fault import END_S, End, Fault, Kind
+from binome.sim.history import Begun, Event, TookEffect
+from binome.sim.loop import KilledError
+from binome.sim.process import current_name
 
 if TYPE_CHECKING:
     from binome.sim.world import World
@@ -94,6 +97,28 @@ def _primary_cut(world: World, _fault: Fault) -> End | None:
             link.cuts -= 1
 
     return end
+
+
+def _killed_at_step(world: World, fault: Fault) -> None:
+    """Whoever decides is killed at a step of the next takeover: as it begins it, or, from 10 on, after its effect."""
+    after, step = divmod(int(fault.value), 10)
+    leads = ""
+
+    def meets(event: Event) -> None:
+        nonlocal leads
+        if not isinstance(event, (Begun, TookEffect)) or not event.command.plan.startswith("takeover/loss/"):
+            return
+        leads = event.node if isinstance(event, Begun) else leads
+        if event.command.step == step and isinstance(event, TookEffect) == bool(after) and leads:
+            world.history.watchers.remove(meets)
+            node = world.node(leads)
+            if world.loop.now_s < END_S - fault.for_s and not node.downs:
+                node.set_down(True)
+                world.loop.after(fault.for_s, node.set_down, False)
+                if current_name() == node.name:
+                    raise KilledError(node.name)
+
+    world.history.watchers.append(meets)
 
 
 def _site_lost(world: World, fault: Fault) -> End:
@@ -197,5 +222,6 @@ LOOKING_KINDS: dict[str, Kind] = {
     "vantage alone": Kind(_vantage_alone, "vantages", 2, (3, 15)),
     "primary burns": Kind(_primary_burns, "pair", 4, (2, 20)),
     "primary cut": Kind(_primary_cut, "pair", 3, (1, 20)),
+    "killed at step": Kind(_killed_at_step, "pair", 3, (0.5, 10), (0, 1, 2, 3, 10, 11, 12, 13)),
     "clock back": Kind(_clock_back, "vantages", 2, (0, 0), (2_000, 20_000, 300_000)),
 }

@@ -37,7 +37,7 @@ class _Heard:
 
 
 class SimulatedHearing:
-    """One life's part of it. `living` gives the part of another lookout's present life, where it has one."""
+    """One life's part of it. `living` gives that of another lookout's present life, if any; `beat` is told of beats."""
 
     def __init__(
         self,
@@ -51,10 +51,11 @@ class SimulatedHearing:
         living: Callable[[str], SimulatedHearing | None],
         told: Told,
         changed: Callable[[], None],
+        beat: Callable[[str], None] = lambda _peer: None,
     ) -> None:
         self.name, self._site, self._process = name, site, process
         self._network, self._clock, self._others, self._living = network, clock, others, living
-        self._told, self._changed = told, changed
+        self._told, self._changed, self._beat = told, changed, beat
         self._heard: dict[str, _Heard] = {}
         self._begun_s = clock.monotonic_s()
         self._all: dict[str, Judged] = {}
@@ -124,6 +125,7 @@ class SimulatedHearing:
 
     def _take(self, peer: str, ages: Mapping[str, int], verdicts: Mapping[str, Judged], whole: bool) -> None:
         self._heard[peer] = _Heard(self._clock.monotonic_s(), ages)
+        self._beat(peer)
         if whole or verdicts:
             self._told(peer, verdicts, whole)
         self._look()

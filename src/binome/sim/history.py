@@ -144,6 +144,20 @@ class Wrote(NamedTuple):
     name: str
 
 
+class HandedOver(NamedTuple):
+    """A lookout's transaction has given the leader's key of a database to a member."""
+
+    node: str
+    member: str
+
+
+class Heard(NamedTuple):
+    """A lookout has heard a beat of another one."""
+
+    node: str
+    peer: str
+
+
 class Held(NamedTuple):
     """At the end of the night this database is primary, with these writes."""
 
@@ -189,6 +203,8 @@ Event = (
     | Decided
     | Promoted
     | Wrote
+    | HandedOver
+    | Heard
     | Held
     | Rebuilt
     | Died

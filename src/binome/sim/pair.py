@@ -35,6 +35,7 @@ STEPS_DOWN_S = 4.0
 """After so long without etcd a primary is none any more."""
 WRITE_EVERY_S = 0.25
 ROOT = "/service/db/"
+LEADER = f"{ROOT}leader"
 
 
 class Member:

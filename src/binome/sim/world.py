@@ -20,12 +20,12 @@ from binome.sim.etcd import Cluster
 from binome.sim.fault import BEGIN_S, END_S, Fault
 from binome.sim.faults import plant
 from binome.sim.hearing import SimulatedHearing
-from binome.sim.history import Agreed, Ended, Held, History, Leads, Rebuilt, Watched
+from binome.sim.history import Agreed, Ended, HandedOver, Held, History, Leads, Rebuilt, Watched
 from binome.sim.loop import SpinningError
 from binome.sim.network import Link, Network
 from binome.sim.node import Node
 from binome.sim.oracle import Oracle
-from binome.sim.pair import Pair
+from binome.sim.pair import LEADER, Pair
 from binome.sim.people import Wish, live, wishes
 from binome.sim.shape import PLAIN, Shape
 from binome.sim.sights import Sights
@@ -54,7 +54,7 @@ class World:
         }
         estate = shape.estate()
         self.nodes: list[Node] = []
-        self.sites = shape.sites
+        self.sites, self._names = shape.sites, frozenset(shape.nodes)
         self.sights = Sights(estate, self.network, shape.site_of, chance, self._has_no_power)
         self.pair = Pair(shape.members, self, chance("pair"))
         self.sights.watch_services(self.pair.is_down)
@@ -105,6 +105,8 @@ class World:
         for change in changes:
             if change.key == "/binome/sim/leader":
                 self.history.add(Leads(client if change.value is not None else ""))
+            if change.key == LEADER and change.value is not None and client in self._names:
+                self.history.add(HandedOver(client, change.value.decode()))
             if change.value is not None and change.value[:2] == b"[{":
                 entries = tuple(decode(change.value))
                 self.history.add(Agreed(client, entries))
