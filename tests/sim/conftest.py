@@ -11,7 +11,7 @@ from binome.sim.shape import LOOKING, PLAIN, TAKEOVER
 from tests.sim.mutants import MUTANTS
 
 NIGHTS = max(300, *(mutant.within for mutant in MUTANTS if mutant.night == PLAIN))
-LOOKING_NIGHTS, TAKEOVER_NIGHTS = 80, 60
+LOOKING_NIGHTS, TAKEOVER_NIGHTS = 80, 40
 TWICE, LOOKING_TWICE = 60, 8
 
 

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from binome.core import silence
 from binome.core.acceptance import Accepted
 from binome.core.quorum import Tally, groups
 from binome.core.silence import Watchers
@@ -328,6 +327,14 @@ LOOKING_MUTANTS = [
 ]
 TAKEOVER_MUTANTS = [
     Mutant(
+        "a silence longer than it is",
+        Watchers.missed,
+        "Missed(min(missing.values()), tuple(sorted(missing)))",
+        "Missed(max(self.lengths), tuple(sorted(missing)))",
+        20,
+        TAKEOVER,
+    ),
+    Mutant(
         "one place misses a site, and it is silent",
         Watchers.missed,
         "if name in missing and len(votes) >= self.majority:",
@@ -336,19 +343,11 @@ TAKEOVER_MUTANTS = [
         TAKEOVER,
     ),
     Mutant(
-        "a silence longer than it is",
-        silence.drafts,
-        "max((length for length in watchers.lengths if length <= one.for_ms), default=0)",
-        "max(watchers.lengths)",
-        20,
-        TAKEOVER,
-    ),
-    Mutant(
         "the cooldown ignored",
         _Question.objection,
         "self.now_ms < took_over_ms + self.service.cooldown_ms",
         "False",
-        60,
+        20,
         TAKEOVER,
     ),
     Mutant(
@@ -356,7 +355,7 @@ TAKEOVER_MUTANTS = [
         TakeoverSlice._database_moved,
         "                self.took_over_ms[fact.service] = at_ms",
         "                pass",
-        60,
+        20,
         TAKEOVER,
     ),
     Mutant(
@@ -368,19 +367,11 @@ TAKEOVER_MUTANTS = [
         TAKEOVER,
     ),
     Mutant(
-        "a lost reply taken for a takeover that is done",
-        PatroniDatabase.carry_out,
-        '            return Outcome("unknown", str(error))',
-        '            return Outcome("done")',
-        60,
-        TAKEOVER,
-    ),
-    Mutant(
         "a survivor not waited for",
         PatroniDatabase._until_primary,
         'return await self._until(promoted, f"{member} does not say yet that it is primary")',
         'return Outcome("done")',
-        40,
+        20,
         TAKEOVER,
     ),
     Mutant(
@@ -390,7 +381,7 @@ TAKEOVER_MUTANTS = [
         "            await self._fold()\n"
         "            self.state.ready.clear(), self.state.waiting.clear()\n"
         "            while True:",
-        60,
+        20,
         TAKEOVER,
     ),
 ]
