@@ -1,7 +1,7 @@
 # make demo    burn a data centre on this machine, and see that nothing is lost
 # make test    everything: lint, types, floors, unit, lab (root)
 # make check   the quick half: no root, no engines
-# make sim     nights of faults in virtual time: EPISODES=200 SEED=1, or one of them again: SCHEDULE=file
+# make sim     nights of faults in virtual time: EPISODES=200 SEED=1 NIGHTS=plain|looking|takeover, or one again: SCHEDULE=file
 # make bench   speed and memory, as ratios side by side
 # make lab-test, make unit, make lint: the parts of make test;  make lock: write requirements.lock anew
 .DEFAULT_GOAL := help
@@ -11,6 +11,7 @@ python := .venv/bin/python
 demo_flags ?=
 EPISODES ?= 200
 SEED ?= 1
+NIGHTS ?= plain
 SCHEDULE ?=
 
 help:
@@ -45,7 +46,7 @@ lab-test: root .venv/ready engines
 	@$(python) -m pytest -q -m lab
 
 sim: .venv/ready
-	@$(python) -m binome.sim --episodes "$(EPISODES)" --seed "$(SEED)" --schedule "$(SCHEDULE)"
+	@$(python) -m binome.sim --episodes "$(EPISODES)" --seed "$(SEED)" --nights "$(NIGHTS)" --schedule "$(SCHEDULE)"
 
 bench: .venv/ready engines
 	@bench/run

@@ -95,6 +95,17 @@ def test_one_server_waits_for_what_fell_with_it() -> None:
     assert night.open == {"server/sbg-web/1": "server/sbg-web"}
 
 
+def test_what_is_up_again_in_the_very_append_that_opens_its_scope_is_not_waited_for() -> None:
+    night = Night()
+    night.agree(DOWN, on("sbg-web"))
+    night.now_ms += SETTLED_MS
+    decision = decide(LITTORAL, night.state, night.now_ms, generation=1)
+    night.agree(UP, on("sbg-web"))  # observed in the same turn: it stands before what was decided
+    night.record(*decision.record)
+    assert night.open == {"server/sbg-web/1": "server/sbg-web"}
+    assert [type(fact) for fact in night.decides()] == [ScopeEnded]
+
+
 def test_a_whole_site_does_not_wait() -> None:
     night = Night()
     night.agree(DOWN, on("strasbourg"))

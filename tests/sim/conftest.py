@@ -7,13 +7,35 @@ from collections.abc import Sequence
 import pytest
 
 from binome.sim.episode import Episode, play
+from binome.sim.shape import LOOKING, PLAIN, TAKEOVER
 from tests.sim.mutants import MUTANTS
 
-NIGHTS = max(300, *(mutant.within for mutant in MUTANTS))
-TWICE = 60
+NIGHTS = max(300, *(mutant.within for mutant in MUTANTS if mutant.night == PLAIN))
+LOOKING_NIGHTS, TAKEOVER_NIGHTS = 80, 40
+TWICE, LOOKING_TWICE = 60, 8
 
 
 @pytest.fixture(scope="session")
 def nights() -> Sequence[Episode]:
     """The nights of the seeds from 1 on, of the code as it is; the first of them lived through twice."""
     return [play(str(seed), twice=seed <= TWICE) for seed in range(1, NIGHTS + 1)]
+
+
+@pytest.fixture(scope="session")
+def looking_nights() -> Sequence[Episode]:
+    """The nights in which lookouts look, as the others."""
+    return [play(f"{LOOKING}/{seed}", twice=seed <= LOOKING_TWICE) for seed in range(1, LOOKING_NIGHTS + 1)]
+
+
+@pytest.fixture(scope="session")
+def takeover_nights() -> Sequence[Episode]:
+    """The nights in which a database can be taken over."""
+    return [play(f"{TAKEOVER}/{seed}", twice=seed <= LOOKING_TWICE) for seed in range(1, TAKEOVER_NIGHTS + 1)]
+
+
+@pytest.fixture(scope="session")
+def all_nights(
+    nights: Sequence[Episode], looking_nights: Sequence[Episode], takeover_nights: Sequence[Episode]
+) -> Sequence[Episode]:
+    """The nights of every kind."""
+    return (*nights, *looking_nights, *takeover_nights)

@@ -1,7 +1,8 @@
 """Mutants: mistakes that somebody could make, each a patch of the production code's text.
 
 A patch replaces one piece of one function, which is compiled anew in its own module. The checkers know nothing of it.
-`within` says in how many nights, of the seeds from 1 on, an invariant must have been seen broken.
+`within` says in how many nights, of the seeds from 1 on, an invariant must have been seen broken;
+`night` says of which kind the nights are.
 """
 
 from __future__ import annotations
@@ -15,10 +16,18 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from binome.core.acceptance import Accepted
+from binome.core.quorum import Tally, groups
+from binome.core.silence import Watchers
+from binome.core.state import State
+from binome.core.takeover import TakeoverSlice, _Question
+from binome.core.verdict import Judge
+from binome.drivers.database.patroni.database import PatroniDatabase
 from binome.journal.campaign import Campaign
 from binome.journal.ordered import OrderedJournal
 from binome.journal.view import EtcdView
 from binome.runtime.loop import Loop
+from binome.runtime.watch import Watch
+from binome.sim.shape import LOOKING, PLAIN, TAKEOVER
 
 
 class Mutant(NamedTuple):
@@ -29,6 +38,12 @@ class Mutant(NamedTuple):
     old: str
     new: str
     within: int
+    night: str = PLAIN
+
+    def seeds(self) -> list[str]:
+        """The nights in which it must be found."""
+        prefix = "" if self.night == PLAIN else f"{self.night}/"
+        return [f"{prefix}{number}" for number in range(1, self.within + 1)]
 
 
 RARE = [
@@ -50,7 +65,7 @@ RARE = [
     ),
 ]
 """Too rare for nights that chance makes: a night that is written down shows each."""
-MUTANTS = [
+JOURNAL = [
     Mutant(
         "append without comparing the leader",
         OrderedJournal._put,
@@ -215,24 +230,177 @@ MUTANTS = [
     ),
 ]
 
+LOOKING_MUTANTS = [
+    Mutant(
+        "a lone vantage point believed",
+        Tally._combined,
+        "            if len(since) >= self.majority:\n"
+        "                return self._decided(verdict, sorted(since)[self.majority - 1], words)",
+        "            if since:\n                return self._decided(verdict, since[0], words)",
+        5,
+        LOOKING,
+    ),
+    Mutant(
+        "a majority of the healthy instead of all configured",
+        Tally._combined,
+        "            if len(since) >= self.majority:\n"
+        "                return self._decided(verdict, sorted(since)[self.majority - 1], words)",
+        "            heard = sum(any(number in words for number in group) for group in self._group_numbers)\n"
+        "            if len(since) * 2 > heard:\n"
+        "                return self._decided(verdict, since[0], words)",
+        5,
+        LOOKING,
+    ),
+    Mutant(
+        "two vantage points of one place counted twice",
+        Tally._combined,
+        "votes.setdefault(said.pop(), []).append(since_ms)",
+        "votes.setdefault(said.pop(), []).extend([since_ms] * sum(number in words for number in group))",
+        20,
+        LOOKING,
+    ),
+    Mutant(
+        "two vantage points on one power feed are two places",
+        groups,
+        "if places[one] & places[other] and group_of[one] is not group_of[other]:",
+        "if False:",
+        40,
+        LOOKING,
+    ),
+    Mutant(
+        "the last word of a silent lookout counts",
+        Tally._combined,
+        "            and (not self.silent or self.vantages[number] not in self.silent)\n",
+        "",
+        20,
+        LOOKING,
+    ),
+    Mutant(
+        "down after a restart without a look",
+        Judge.__init__,
+        "Judged(Verdict.UNSURE, now_ms)",
+        "Judged(Verdict.DOWN, now_ms)",
+        5,
+        LOOKING,
+    ),
+    Mutant(
+        "down after one look",
+        Judge._verdict,
+        "enough = self._pace.rise if self._up else self._pace.fall",
+        "enough = 1",
+        5,
+        LOOKING,
+    ),
+    Mutant(
+        "resolution suppressed with the cause",
+        State._looked,
+        "                self.scope.seen(target, agreed.verdict, at_ms)",
+        "                if target not in self.scope.of_target:\n"
+        "                    self.scope.seen(target, agreed.verdict, at_ms)",
+        20,
+        LOOKING,
+    ),
+    Mutant(
+        "lengths of time by a wall clock that goes back",
+        Judge.observe,
+        "        at_s = observation.at_s\n",
+        "        at_s = at_ms / 1000\n",
+        40,
+        LOOKING,
+    ),
+    Mutant(
+        "changes taken for a whole list",
+        Watch.told,
+        "self.tally.hear(peer, verdicts, whole=whole)",
+        "self.tally.hear(peer, verdicts, whole=True)",
+        5,
+        LOOKING,
+    ),
+    Mutant(
+        "changes told to nobody",
+        Watch._judged,
+        "hearing.publish(changes)",
+        "pass",
+        10,
+        LOOKING,
+    ),
+]
+TAKEOVER_MUTANTS = [
+    Mutant(
+        "a silence longer than it is",
+        Watchers.missed,
+        "Missed(min(missing.values()), tuple(sorted(missing)))",
+        "Missed(max(self.lengths), tuple(sorted(missing)))",
+        20,
+        TAKEOVER,
+    ),
+    Mutant(
+        "one place misses a site, and it is silent",
+        Watchers.missed,
+        "if name in missing and len(votes) >= self.majority:",
+        "if name in missing:",
+        20,
+        TAKEOVER,
+    ),
+    Mutant(
+        "the cooldown ignored",
+        _Question.objection,
+        "self.now_ms < took_over_ms + self.service.cooldown_ms",
+        "False",
+        20,
+        TAKEOVER,
+    ),
+    Mutant(
+        "a takeover not remembered",
+        TakeoverSlice._database_moved,
+        "                self.took_over_ms[fact.service] = at_ms",
+        "                pass",
+        20,
+        TAKEOVER,
+    ),
+    Mutant(
+        "a takeover without its fact",
+        OrderedJournal.commit,
+        "return await self._put(reign, entries, (), conditions, actions)",
+        "return await self._put(reign, [], (), conditions, actions)",
+        20,
+        TAKEOVER,
+    ),
+    Mutant(
+        "a survivor not waited for",
+        PatroniDatabase._until_primary,
+        'return await self._until(promoted, f"{member} does not say yet that it is primary")',
+        'return Outcome("done")',
+        20,
+        TAKEOVER,
+    ),
+    Mutant(
+        "a plan of a takeover not resumed",
+        Loop.run,
+        "            while True:",
+        "            await self._fold()\n"
+        "            self.state.ready.clear(), self.state.waiting.clear()\n"
+        "            while True:",
+        20,
+        TAKEOVER,
+    ),
+]
+MUTANTS = JOURNAL + LOOKING_MUTANTS + TAKEOVER_MUTANTS
+
 
 @contextmanager
 def applied(mutant: Mutant) -> Iterator[None]:
     """The production code with this mistake in it."""
-    module = sys.modules[mutant.function.__module__]
-    owner = getattr(module, mutant.function.__qualname__.split(".")[0])
-    name = mutant.function.__name__
-    source = textwrap.dedent(inspect.getsource(mutant.function))
-    old, new = textwrap.dedent(mutant.old), mutant.new
-    if "\n" in mutant.old or mutant.old.startswith(" "):
-        old, new = _shifted(mutant.old), _shifted(mutant.new)
-    assert source.count(old) == 1, f"{mutant.what}: the text is there {source.count(old)} times"
-    code = compile(
-        source.replace(old, new),
-        f"<{mutant.what}>",
-        "exec",
-        flags=__future__.annotations.compiler_flag,
-    )
+    what, function, old, new = mutant.what, mutant.function, mutant.old, mutant.new
+    module = sys.modules[function.__module__]
+    holder, _, _ = function.__qualname__.rpartition(".")
+    owner = getattr(module, holder) if holder else module
+    name = function.__name__
+    source = textwrap.dedent(inspect.getsource(function))
+    if "\n" in old or old.startswith(" "):
+        old, new = _shifted(old), _shifted(new)
+    assert source.count(old) == 1, f"{what}: the text is there {source.count(old)} times"
+    code = compile(source.replace(old, new), f"<{what}>", "exec", flags=__future__.annotations.compiler_flag)
     scope: dict[str, Any] = {}
     exec(code, vars(module), scope)
     before = vars(owner)[name]

@@ -15,7 +15,8 @@ from binome.journal.refill import answer, first_at_once, last_at_once, question
 from binome.ports import Delete, Put
 from binome.sim.disk import File, SimulatedStore
 from binome.sim.node import Node
-from binome.sim.world import Shape, World
+from binome.sim.shape import Shape
+from binome.sim.world import World
 
 COUNT = 2 * UPLOADED_AT_ONCE + 300
 

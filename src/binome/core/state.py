@@ -21,6 +21,7 @@ from binome.core.plan import Plan, PlanCancelled, PlanClosed, PlanMade, StepEnde
 from binome.core.scope import ScopeChanged, ScopeEnded, ScopeOpened, ScopeSlice
 from binome.core.silence import SilenceSlice, SiteHeard, SiteSilent
 from binome.core.takeover import TakeoverSlice
+from binome.core.verdict import Verdict
 
 ANSWERS_KEPT = 1000
 NOT_CLOSABLE = "no plan of that name needs a person"
@@ -61,7 +62,7 @@ class State:
             case VerdictsAgreed() | LookoutsHeard():
                 self._looked(fact, entry.at_ms)
             case ScopeOpened() | ScopeChanged() | ScopeEnded():
-                self.scope.apply(fact, entry.at_ms)
+                self._scoped(fact, entry.at_ms)
             case SiteSilent() | SiteHeard():
                 self.silence.apply(fact, entry.at_ms)
             case _:
@@ -102,6 +103,13 @@ class State:
         if isinstance(fact, VerdictsAgreed):
             for target, agreed in fact.verdicts.items():
                 self.scope.seen(target, agreed.verdict, at_ms)
+
+    def _scoped(self, fact: ScopeOpened | ScopeChanged | ScopeEnded, at_ms: int) -> None:
+        self.scope.apply(fact, at_ms)
+        for target in fact.targets if not isinstance(fact, ScopeEnded) else ():
+            # Recorded together with the decision, and before it: that a target is up again. It would wait for ever.
+            if self.looking.verdict(target) is Verdict.UP:
+                self.scope.seen(target, Verdict.UP, at_ms)
 
     def _answered(self, answers: Iterable[tuple[str, str]]) -> None:
         for request, words in answers:

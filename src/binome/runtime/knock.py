@@ -7,7 +7,7 @@ host lives, and then its silence has another cause than a fire. Knocks go on for
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 
 from binome.ports import Clock
@@ -20,12 +20,31 @@ Door = tuple[str, int]
 """An address and a port."""
 
 
+async def answers(address: str, port: int) -> bool:
+    """Whether anything answers at a door within `KNOCK_S`; a refusal is an answer."""
+    try:
+        async with asyncio.timeout(KNOCK_S):
+            _, writer = await asyncio.open_connection(address, port)
+    except ConnectionRefusedError:
+        return True
+    except OSError:  # nobody, or no way there
+        return False
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+    return True
+
+
+Knock = Callable[[str, int], Awaitable[bool]]
+"""Knocks once at an address and a port, as `answers` does; the simulation has doors of its own."""
+
+
 class Knocks:
     """Knocks at the sites that `at` names, at these doors of theirs."""
 
-    def __init__(self, doors: Mapping[str, Iterable[Door]], clock: Clock) -> None:
+    def __init__(self, doors: Mapping[str, Iterable[Door]], clock: Clock, knock: Knock = answers) -> None:
         self._doors = {site: tuple(there) for site, there in doors.items()}
-        self._clock = clock
+        self._clock, self._answers = clock, knock
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.answered: dict[str, bool] = {}
         """Of the sites that were knocked at to the end: whether anything answered the last time."""
@@ -45,20 +64,6 @@ class Knocks:
 
     async def _knock(self, site: str) -> None:
         while True:
-            answers = await asyncio.gather(*(_answers(*door) for door in self._doors[site]))
-            self.answered[site] = any(answers)
+            found = await asyncio.gather(*(self._answers(*door) for door in self._doors[site]))
+            self.answered[site] = any(found)
             await self._clock.sleep(PAUSE_S)
-
-
-async def _answers(address: str, port: int) -> bool:
-    try:
-        async with asyncio.timeout(KNOCK_S):
-            _, writer = await asyncio.open_connection(address, port)
-    except ConnectionRefusedError:
-        return True
-    except OSError:  # nobody, or no way there
-        return False
-    writer.close()
-    with suppress(OSError):
-        await writer.wait_closed()
-    return True

@@ -24,7 +24,7 @@ from binome.core.target import Observation, Target
 from binome.core.verdict import Judged, Judges
 from binome.estate import Estate
 from binome.ports import Clock
-from binome.runtime.knock import Door, Knocks
+from binome.runtime.knock import Door, Knock, Knocks, answers
 
 LOOK_S = 0.05
 """How often the heartbeats are looked at."""
@@ -61,7 +61,7 @@ class Hearing(Protocol):
 class Watch:
     """One lookout's watch. `changed` is called when there may be something new for the loop to record.
 
-    `hearing` gives what is heard from the others, once this lookout can speak with them.
+    `hearing` gives what is heard from the others, once this lookout can speak with them; `knock` knocks at one door.
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class Watch:
         *,
         hearing: Callable[[], Hearing | None],
         changed: Callable[[], None],
+        knock: Knock = answers,
     ) -> None:
         self.name = name
         self.targets = tuple(targets)
@@ -81,7 +82,7 @@ class Watch:
         self._names = frozenset(target.name for target in self.targets)
         self._comparison = Comparison(self.tally)
         self._watchers = Watchers(estate)
-        self._knocks = Knocks(_doors(self._watchers, estate, self.targets), clock)
+        self._knocks = Knocks(_doors(self._watchers, estate, self.targets), clock, knock)
         self._clock, self._hearing, self._changed = clock, hearing, changed
         self._spoken_to: Hearing | None = None
         self._silences: object = None  # what was seen of them last

@@ -12,7 +12,8 @@ from pathlib import Path
 import msgspec
 
 from binome.sim.episode import Episode, play, shrink
-from binome.sim.faults import Fault
+from binome.sim.fault import Fault
+from binome.sim.shape import NIGHTS, PLAIN
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     violations = 0
     virtual_s = 0.0
     for number in range(asked.episodes):
-        episode = play(str(asked.seed + number), faults)
+        seed = str(asked.seed + number) if asked.nights == PLAIN else f"{asked.nights}/{asked.seed + number}"
+        episode = play(seed, faults)
         seen.update(episode.seen)
         virtual_s += episode.virtual_s
         violations += len(episode.violations)
@@ -42,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make sim", description=__doc__)
     parser.add_argument("--episodes", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--nights", choices=NIGHTS, default=PLAIN, help="what kind of nights")
     parser.add_argument("--schedule", default="", help="a file with a schedule, instead of the seed's own")
     return parser
 
@@ -63,7 +66,8 @@ def _tell_failure(episode: Episode) -> None:
     for fault in least:
         print(f"    {fault}")
     print(f"  the schedule: {msgspec.json.encode(least).decode()}")
-    print(f"  again: make sim SEED={episode.seed} EPISODES=1")
+    kind, _, number = episode.seed.rpartition("/")
+    print(f"  again: make sim {f'NIGHTS={kind} ' if kind else ''}SEED={number} EPISODES=1")
 
 
 if __name__ == "__main__":

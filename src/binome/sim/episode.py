@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from binome.sim.checkers import Violation, check
-from binome.sim.faults import Fault, schedule
+from binome.sim.fault import Fault
+from binome.sim.faults import schedule
 from binome.sim.history import History
-from binome.sim.world import Shape, night
+from binome.sim.shape import Shape
+from binome.sim.world import night
 
 
 class Episode(msgspec.Struct, frozen=True):

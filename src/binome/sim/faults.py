@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from binome.sim.disk import BOUNDARIES
+from binome.sim.fault import BEGIN_S, END_S, End, Fault, Kind, Targets
+from binome.sim.faults_of_looking import LOOKING_KINDS, SPARED
 from binome.sim.loop import KilledError
 from binome.sim.moments import TAKES_THE_LEAD, at_a_moment
 from binome.sim.process import current_name
@@ -25,27 +25,6 @@ from binome.sim.process import current_name
 if TYPE_CHECKING:
     from binome.sim.node import Node
     from binome.sim.world import World
-
-BEGIN_S, END_S = 6.0, 66.0
-"""Faults come and go in this time; afterwards there are none."""
-
-
-class Fault(msgspec.Struct, frozen=True, order=True):
-    """One fault. Seconds of the world's time; what `value` means is the kind's to say."""
-
-    at_s: float
-    kind: str
-    target: str
-    for_s: float
-    value: float = 0.0
-
-    def __str__(self) -> str:
-        end = f" for {self.for_s:.2f} s" if self.for_s else ""
-        return f"{self.at_s:7.2f} s  {self.kind:<20} {self.target:<12}{end}  {self.value:g}"
-
-
-End = Callable[[], None]
-
 
 # -- the network
 
@@ -401,16 +380,6 @@ def _agent_fails(world: World, fault: Fault) -> End:
     return end
 
 
-class Kind(NamedTuple):
-    """A kind of fault: how it begins, what it can be aimed at, how often at most, how long, and with what value."""
-
-    begin: Callable[[World, Fault], End | None]
-    targets: str
-    at_most: int
-    for_s: tuple[float, float]
-    values: tuple[float, ...] = (0.0,)
-
-
 KINDS: dict[str, Kind] = {
     "cut": Kind(_cut, "links", 6, (1, 20)),
     "isolate": Kind(_isolate, "sites", 3, (1, 20)),
@@ -445,38 +414,23 @@ KINDS: dict[str, Kind] = {
     "agent replies": Kind(_agent_replies, "servers", 3, (3, 20), (0.3, 0.9)),
     "late command": Kind(_late_command, "nodes", 5, (0, 0), (1.0, 3.0, 6.0, 10.0)),
     "agent fails": Kind(_agent_fails, "servers", 2, (3, 20), (0.5,)),
-}
-
-
-class Targets(NamedTuple):
-    """What a night has that faults can be aimed at."""
-
-    sites: Sequence[str]
-    nodes: Sequence[str]
-    servers: Sequence[str]
-
-    def of(self, kind: Kind) -> list[str]:
-        """What a kind can be aimed at."""
-        match kind.targets:
-            case "links":
-                return [f"{one}>{other}" for one in self.sites for other in self.sites if one != other]
-            case "members":
-                return [f"etcd-{site}" for site in self.sites]
-            case "etcd" | "any":
-                return [kind.targets]
-            case name:
-                return list(getattr(self, name))
+} | LOOKING_KINDS
 
 
 def schedule(seed: str, targets: Targets) -> list[Fault]:
     """The faults of a night, in their order."""
     share = Random(f"{seed}/faults").choice((0.1, 0.25, 0.5, 0.8))
-    return sorted(fault for name in KINDS for fault in _of_kind(name, seed, targets, share))
+    if not targets.vantages:
+        return sorted(fault for name in KINDS for fault in _of_kind(name, seed, targets, share))
+    # Where there is more to see the journal's own troubles are rarer, and some are left to the other nights.
+    shares = {name: share if name in LOOKING_KINDS else share / 3 for name in KINDS if name not in SPARED}
+    shares |= {name: max(share, 0.7) for name in shares if KINDS[name].targets == "pair"}
+    return sorted(fault for name in shares for fault in _of_kind(name, seed, targets, shares[name]))
 
 
 def _of_kind(name: str, seed: str, targets: Targets, share: float) -> Iterator[Fault]:
     kind, chance = KINDS[name], Random(f"{seed}/faults/{name}")
-    if chance.random() > share:
+    if chance.random() > share or not targets.of(kind):
         return
     for _ in range(chance.randint(1, kind.at_most)):
         at_s = round(chance.uniform(BEGIN_S, END_S - 2), 3)

@@ -44,6 +44,12 @@ class Restarted(NamedTuple):
     sequence: int
 
 
+class Killed(NamedTuple):
+    """A lookout's life has ended, by a fault or by itself."""
+
+    node: str
+
+
 class Emptied(NamedTuple):
     """A lookout's disk was replaced by an empty one."""
 
@@ -97,6 +103,68 @@ class TookEffect(NamedTuple):
     command: Command
 
 
+class Watched(NamedTuple):
+    """Lookouts look, in this night: which of them one fault could blind together, and after how many looks they say so.
+
+    `groups` has the lookouts of each such place, `targets` is what is looked at.
+    """
+
+    groups: dict[str, tuple[str, ...]]
+    targets: tuple[str, ...]
+    fall: int
+    rise: int
+
+
+class Looked(NamedTuple):
+    """A look of a lookout's has ended, and says this of a target."""
+
+    node: str
+    target: str
+    answer: str
+
+
+class Decided(NamedTuple):
+    """A lookout wants these in the journal, from what it knows at this moment."""
+
+    node: str
+    ids: tuple[str, ...]
+
+
+class Promoted(NamedTuple):
+    """A database has become primary, with these writes on its disk."""
+
+    member: str
+    writes: tuple[str, ...]
+
+
+class Wrote(NamedTuple):
+    """A database has acknowledged a client's write."""
+
+    member: str
+    name: str
+
+
+class HandedOver(NamedTuple):
+    """A lookout's transaction has given the leader's key of a database to a member."""
+
+    node: str
+    member: str
+
+
+class Heard(NamedTuple):
+    """A lookout has heard a beat of another one."""
+
+    node: str
+    peer: str
+
+
+class Held(NamedTuple):
+    """At the end of the night this database is primary, with these writes."""
+
+    member: str
+    writes: tuple[str, ...]
+
+
 class Rebuilt(NamedTuple):
     """Etcd has begun again from nothing."""
 
@@ -121,6 +189,7 @@ Event = (
     | Leads
     | Mirrored
     | Restarted
+    | Killed
     | Emptied
     | Claimed
     | Appended
@@ -129,6 +198,14 @@ Event = (
     | Begun
     | Arrived
     | TookEffect
+    | Watched
+    | Looked
+    | Decided
+    | Promoted
+    | Wrote
+    | HandedOver
+    | Heard
+    | Held
     | Rebuilt
     | Died
     | Ended

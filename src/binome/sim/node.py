@@ -8,22 +8,29 @@ second, as systemd does, and noted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import NoReturn
 
 from binome.core.entry import Draft, Entry
 from binome.estate import Estate
 from binome.journal.ordered import OrderedJournal
-from binome.ports import Journal, StoreError
+from binome.ports import Driver, Journal, StoreError
+from binome.runtime.databases import Databases
 from binome.runtime.loop import Loop
+from binome.runtime.primary import stand_back_s
 from binome.sim.agent import SimulatedDriver
 from binome.sim.disk import File, SimulatedStore
 from binome.sim.etcd import Cluster
 from binome.sim.etcd_client import SimulatedEtcd
-from binome.sim.history import Appended, Claimed, Died, Emptied, History, Mirrored, Restarted
+from binome.sim.eyes import SimulatedEyes
+from binome.sim.hands import DatabaseHands, TrafficHands
+from binome.sim.hearing import SimulatedHearing
+from binome.sim.history import Appended, Claimed, Decided, Died, Emptied, History, Killed, Mirrored, Restarted
 from binome.sim.loop import KilledError
+from binome.sim.pair import Pair
 from binome.sim.process import Clock, Process, current
+from binome.sim.sights import Sights
 
 START_AGAIN_S = 1.0
 
@@ -48,6 +55,7 @@ class ObservedJournal:
 
     async def append(self, drafts: Sequence[Draft], *, after: int | None = None) -> None:
         """What the journal does, noted when it says that it is done."""
+        self._history.add(Decided(self._node, tuple(draft.id for draft in drafts)))
         try:
             await self._journal.append(drafts, after=after)
         except Exception as error:
@@ -70,11 +78,17 @@ class Node:
         history: History,
         driver: SimulatedDriver,
         chance: Random,
+        sights: Sights | None = None,
+        sites: Mapping[str, str] | None = None,
+        living: Callable[[str], SimulatedHearing | None] = lambda _name: None,
+        pair: Pair | None = None,
         beside_primary: bool = False,
     ) -> None:
         self.name, self.site = name, site
         self._members, self._estate, self._cluster = members, estate, cluster
-        self._history, self.driver = history, driver
+        self.history, self.driver = history, driver
+        self._sights, self._living, self._pair = sights, living, pair
+        self._others = {one: site for one, site in (sites or {}).items() if one != name}
         self._is_beside_primary = beside_primary
         self.loop = history.loop
         self.clock = Clock(self.loop)
@@ -86,6 +100,7 @@ class Node:
         self.journal: OrderedJournal | None = None
         self.store: SimulatedStore | None = None
         self.etcd: SimulatedEtcd | None = None
+        self.eyes: SimulatedEyes | None = None
         self.start()
 
     # -- its life
@@ -101,7 +116,7 @@ class Node:
             self._die(process, "the mirror cannot be opened")
             return
         self.mirrored = store.head().sequence
-        self._history.add(Restarted(self.name, self.mirrored))
+        self.history.add(Restarted(self.name, self.mirrored))
         self.loop.spawn(process, self._live(process, store))
 
     async def _live(self, process: Process, store: SimulatedStore) -> None:
@@ -116,30 +131,54 @@ class Node:
             stands_back=self._stands_back,
         )
         self.journal, self.store = journal, store
-        observed = ObservedJournal(self.name, journal, self._history)
-        loop = Loop(self.name, self._estate, observed, {"maintenance": self.driver}, self.clock)
+        observed = ObservedJournal(self.name, journal, self.history)
+        drivers: dict[str, Driver] = {"maintenance": self.driver}
+        if self._pair is not None:
+            drivers |= {"database": DatabaseHands(self, etcd, journal, self._pair), "traffic": TrafficHands(self)}
+        loop = Loop(self.name, self._estate, observed, drivers, self.clock)
+        eyes = self._eyes(process, loop)
+        databases = Databases(self._estate, etcd, self.clock, loop.nudge) if self._pair is not None else None
+        if databases is not None:
+            loop.observers = (*loop.observers, databases)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(journal.run())
                 group.create_task(loop.run())
+                if eyes is not None:
+                    group.create_task(eyes.run())
+                if databases is not None:
+                    group.create_task(databases.run())
         except Exception as error:
             self._die(process, _told(error))
 
     async def _stands_back(self) -> float:
+        if self._pair is not None and self.etcd is not None:
+            return await stand_back_s(self._estate, self.name, self.etcd)
         return float(self._is_beside_primary)
 
+    def _eyes(self, process: Process, loop: Loop) -> SimulatedEyes | None:
+        """Its eyes, in nights of looking."""
+        if self._sights is None:
+            return None
+        eyes = self.eyes = SimulatedEyes(
+            self, process, self._estate, self._sights, others=self._others, living=self._living, changed=loop.nudge
+        )
+        loop.observers = (eyes.watch,)
+        return eyes
+
     def _die(self, process: Process, why: str) -> None:
-        self._history.add(Died(self.name, why))
+        self.history.add(Died(self.name, why))
         if self.process is process:
             self.kill()
             self.loop.after(START_AGAIN_S, self.start)
 
     def kill(self) -> None:
         """The process is gone, and of the disk what was not synced."""
-        process, self.process, self.journal, self.store = self.process, None, None, None
+        process, self.process, self.journal, self.store, self.eyes = self.process, None, None, None, None
         if process is not None:
             process.kill()
             self.file.crash()
+            self.history.add(Killed(self.name))
 
     def mirror(self) -> tuple[Entry, ...]:
         """What is in its mirror, read from the disk as a new life would."""
@@ -148,7 +187,7 @@ class Node:
 
     def _mirrored(self, entries: Sequence[Entry]) -> None:
         self.mirrored = entries[-1].sequence
-        self._history.add(Mirrored(self.name, tuple(entries)))
+        self.history.add(Mirrored(self.name, tuple(entries)))
 
     # -- what faults do
 
@@ -165,7 +204,7 @@ class Node:
         self.kill()
         self.file.replace()
         self.mirrored = 0
-        self._history.add(Emptied(self.name))
+        self.history.add(Emptied(self.name))
 
     def set_paused(self, paused: bool) -> None:
         """Stops the machine, or lets it go on."""
@@ -179,7 +218,7 @@ class Node:
         def reached(at: str) -> None:
             if self.loop.now_s + back_after_s < until_s and at == boundary and current() is not None:
                 self.file.at_boundary = _nothing
-                self._history.note(f"killed {boundary}")
+                self.history.note(f"killed {boundary}")
                 self.set_down(True)
                 self.loop.after(back_after_s, self.set_down, False)
                 _perish(self.name)

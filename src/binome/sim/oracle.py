@@ -7,7 +7,7 @@ cancellation it goes back through what was done; and after too many unknown outc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +64,8 @@ class Oracle:
     plans: dict[str, Course] = field(default_factory=dict)
     asked: dict[str, None] = field(default_factory=dict)
     covered: set[str] = field(default_factory=set)
+    verdicts: dict[str, str] = field(default_factory=dict)  # what is agreed of each target, where that is anything
+    scopes: dict[str, str] = field(default_factory=dict)  # open scopes → their cause, in a word
 
     def take_in(self, entries: Sequence[Entry]) -> None:
         """Takes in entries of the agreed journal."""
@@ -84,6 +86,20 @@ class Oracle:
                 self._made(fact)
             case "step-ended":
                 self._ended(fact)
+            case "verdicts-agreed":
+                self.verdicts |= {target: agreed[0] for target, agreed in fact["verdicts"].items()}
+                self.covered |= {f"agreed {agreed[0]}" for agreed in fact["verdicts"].values()}
+            case "scope-opened" | "scope-changed":
+                self.scopes[fact["scope"]] = fact["cause"]["kind"]
+                self.covered.add(f"scope {fact['cause']['kind']} {fact['cause']['manner']}")
+            case "scope-ended":
+                self.scopes.pop(fact["scope"], None)
+            case "site-silent" | "site-heard":
+                self.covered.add(fact["kind"])
+            case "database-moved":
+                self.covered.add("database released" if fact["released"] else "database moved")
+            case "takeover-refused":
+                self.covered.add(f"takeover refused: {fact['reason']}")
             case "plan-cancelled" if (course := self.plans.get(fact["plan"])) and not (course.over or course.back):
                 course.turn_back(course.at + 1)
 
@@ -103,6 +119,13 @@ class Oracle:
     def unanswered(self) -> list[str]:
         """Requests in the journal that have neither a plan nor a refusal."""
         return list(self.asked)
+
+    def unwell(self, targets: Iterable[str]) -> str:
+        """What is not agreed to be up, or still explained by a cause, in a few words; nothing where all is well."""
+        for target in targets:
+            if self.verdicts.get(target) != "up":
+                return f"{target} is not agreed to be up: {self.verdicts.get(target, 'nothing is agreed')}"
+        return f"the scope {next(iter(self.scopes))} has not ended" if self.scopes and self.verdicts else ""
 
     def going(self) -> list[str]:
         """Plans that are neither over nor a person's to look after."""

@@ -14,48 +14,24 @@ from collections.abc import Sequence
 from random import Random
 
 from binome.core.entry import decode
-from binome.estate import Estate, load
 from binome.ports import Change
 from binome.sim.agent import Agent, SimulatedDriver
 from binome.sim.etcd import Cluster
-from binome.sim.faults import BEGIN_S, END_S, Fault, Targets, plant
-from binome.sim.history import Agreed, Ended, History, Leads, Rebuilt
+from binome.sim.fault import BEGIN_S, END_S, Fault
+from binome.sim.faults import plant
+from binome.sim.hearing import SimulatedHearing
+from binome.sim.history import Agreed, Ended, HandedOver, Held, History, Leads, Rebuilt, Watched
 from binome.sim.loop import SpinningError
 from binome.sim.network import Link, Network
 from binome.sim.node import Node
 from binome.sim.oracle import Oracle
+from binome.sim.pair import LEADER, Pair
 from binome.sim.people import Wish, live, wishes
+from binome.sim.shape import PLAIN, Shape
+from binome.sim.sights import Sights
 
 CONVERGED_WITHIN_S = 120.0
 SETTLED_FOR_S = 3.0
-
-_ESTATE = """
-estate: sim
-hosters: {one: {}, two: {}}
-sites: {SITES}
-servers: {SERVERS}
-"""
-
-
-class Shape:
-    """What a night takes place in, drawn from the seed: three or five sites, two servers each on two of them."""
-
-    def __init__(self, seed: str) -> None:
-        chance = Random(f"{seed}/shape")
-        self.sites = ["a", "b", "c", "d", "e"][: 5 if chance.random() < 0.2 else 3]
-        self.nodes = [f"lookout-{site}" for site in self.sites]
-        self.servers = [f"server-{site}{number}" for site in self.sites[:2] for number in range(2)]
-        self.targets = Targets(self.sites, self.nodes, self.servers)
-
-    def estate(self) -> Estate:
-        """The estate file of it, read by the production code."""
-        hosters = {site: ("one", "two")[n % 2] for n, site in enumerate(self.sites)}
-        sites = ", ".join(f"{site}: {{hoster: {hoster}, region: {site}}}" for site, hoster in hosters.items())
-        names = [*self.nodes, *self.servers]
-        servers = ", ".join(
-            f"{name}: {{site: {name.split('-')[1][0]}, address: 10.0.0.{n + 1}}}" for n, name in enumerate(names)
-        )
-        return load(_ESTATE.replace("SITES", sites).replace("SERVERS", servers).encode())
 
 
 class World:
@@ -74,9 +50,19 @@ class World:
         self.network = Network(self.loop, shape.sites, chance)
         self.cluster = Cluster(self.network, shape.sites, chance("etcd"), self._committed)
         self.agents = {
-            name: Agent(name, name.split("-")[1][0], self.history, chance(f"agent/{name}")) for name in shape.servers
+            name: Agent(name, shape.site_of(name), self.history, chance(f"agent/{name}")) for name in shape.servers
         }
         estate = shape.estate()
+        self.nodes: list[Node] = []
+        self.sites, self._names = shape.sites, frozenset(shape.nodes)
+        self.sights = Sights(estate, self.network, shape.site_of, chance, self._has_no_power)
+        self.pair = Pair(shape.members, self, chance("pair"))
+        self.sights.watch_services(self.pair.is_down)
+        sites = {name: shape.site_of(name) for name in shape.nodes}
+        if estate.lookout is not None:
+            groups = {place: tuple(names) for place, names in shape.groups().items()}
+            lookout = estate.lookout
+            self.history.add(Watched(groups, tuple(self.sights.targets), lookout.fall, lookout.rise))
         self.nodes = [
             Node(
                 name,
@@ -87,9 +73,13 @@ class World:
                 history=self.history,
                 driver=SimulatedDriver(name, site, self.agents, self.network, self.history),
                 chance=chance(f"disk/{name}"),
+                sights=self.sights if shape.night != PLAIN else None,
+                sites=sites,
+                living=self._living,
+                pair=self.pair if shape.members else None,
                 beside_primary=site == shape.sites[0],
             )
-            for name, site in zip(shape.nodes, shape.sites, strict=True)
+            for name, site in sites.items()
         ]
         plant(self, faults)
         for wish in people:
@@ -104,10 +94,19 @@ class World:
         """The lookout of that name."""
         return next(node for node in self.nodes if node.name == name)
 
+    def _has_no_power(self, name: str) -> bool:
+        return any(node.name == name and node.downs for node in self.nodes)
+
+    def _living(self, name: str) -> SimulatedHearing | None:
+        eyes = next((node.eyes for node in self.nodes if node.name == name), None)
+        return eyes.hearing if eyes is not None else None
+
     def _committed(self, client: str, changes: Sequence[Change]) -> None:
         for change in changes:
-            if change.key.endswith("/leader"):
+            if change.key == "/binome/sim/leader":
                 self.history.add(Leads(client if change.value is not None else ""))
+            if change.key == LEADER and change.value is not None and client in self._names:
+                self.history.add(HandedOver(client, change.value.decode()))
             if change.value is not None and change.value[:2] == b"[{":
                 entries = tuple(decode(change.value))
                 self.history.add(Agreed(client, entries))
@@ -174,6 +173,8 @@ class World:
                 settled_s = 0.0 if lacking else settled_s + 1
         except SpinningError as error:
             lacking = str(error)
+        if (primary := self.pair.primary()) is not None:
+            self.history.add(Held(primary.name, tuple(primary.writes)))
         for situation in sorted(self.oracle.covered):
             self.history.note(situation)
         self.history.add(
@@ -194,6 +195,10 @@ class World:
             return f"{unanswered[0]} has no answer"
         if going := self.oracle.going():
             return f"{going[0]} has not ended"
+        if unseen := self.oracle.unwell(self.sights.targets):
+            return unseen
+        if torn := self.pair.unwell():
+            return torn
         if behind := self._behind():
             return f"the mirror of {behind[0]} is behind"
         if all(node.journal is None or node.journal.generation is None for node in self.nodes):
@@ -207,4 +212,5 @@ class World:
 def night(seed: str, faults: Sequence[Fault]) -> History:
     """The night of a seed under a schedule."""
     shape = Shape(seed)
-    return World(seed, shape, faults, wishes(seed, shape.servers, BEGIN_S, END_S - 5)).run()
+    people = wishes(seed, shape.servers, BEGIN_S, END_S - 5) if shape.night == PLAIN else []
+    return World(seed, shape, faults, people).run()

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from binome.core.entry import Draft
 from binome.core.plan import Command, Outcome
@@ -48,17 +48,31 @@ Decide = Callable[[Cluster], Change | Refused | Done]
 Drafts = Callable[[Command], Sequence[Draft]]
 
 
+class Ask(Protocol):
+    """Asks the Patroni in a place how it is, as `rest.ask` does. Raises SilentError."""
+
+    async def __call__(self, place: rest.Place, *, timeout_s: float) -> Mapping[str, Any]:
+        """What it says of itself."""
+
+
 class PatroniDatabase:
     """A `Driver` for `database.takeover`, `database.release` and `database.switchover`.
 
     `facts` gives what is to be in the journal of a command's transaction: at least one draft, of an id that follows
-    from the command's.
+    from the command's; `ask` asks a member's Patroni how it is.
     """
 
     def __init__(
-        self, etcd: Etcd, commit: Commit, facts: Drafts, *, within_s: float = WITHIN_S, agree_s: float = AGREE_S
+        self,
+        etcd: Etcd,
+        commit: Commit,
+        facts: Drafts,
+        *,
+        ask: Ask = rest.ask,
+        within_s: float = WITHIN_S,
+        agree_s: float = AGREE_S,
     ) -> None:
-        self._etcd, self._commit, self._facts = etcd, commit, facts
+        self._etcd, self._commit, self._facts, self._ask = etcd, commit, facts, ask
         self._within_s, self._agree_s = within_s, agree_s
 
     async def carry_out(self, command: Command) -> Outcome:
@@ -90,7 +104,7 @@ class PatroniDatabase:
             return Outcome("failed", changed)
 
         async def released() -> bool:
-            said = await _said(changed, primary)
+            said = await self._said(changed, primary)
             return rest.is_primary(said) and not _waits_for(said, lost)
 
         return await self._until(released, f"{primary} does not say that it waits for {lost} no longer")
@@ -105,7 +119,7 @@ class PatroniDatabase:
 
         async def whole() -> bool:
             now = await self._read(scope)
-            return now.is_synchronous(primary) and rest.streams(await _said(now, primary))
+            return now.is_synchronous(primary) and rest.streams(await self._said(now, primary))
 
         return await self._until(whole, f"{to} is primary; {primary} does not follow it yet")
 
@@ -140,11 +154,21 @@ class PatroniDatabase:
         return Cluster.of(scope, (await self._etcd.range(keys.root_of(scope), prefix=True)).keys)
 
     async def _streams(self, cluster: Cluster, member: str) -> bool:
-        return rest.streams(await _said(cluster, member, ALIVE_WITHIN_S))
+        return rest.streams(await self._said(cluster, member, ALIVE_WITHIN_S))
+
+    async def _said(self, cluster: Cluster, member: str, timeout_s: float = 0.5) -> Mapping[str, Any]:
+        """What a member's Patroni says of itself; nothing where it does not answer."""
+        place = rest.place_of(str(cluster.member(member).get("api_url", "")))
+        if place is None:
+            return {}
+        try:
+            return await self._ask(place, timeout_s=timeout_s)
+        except rest.SilentError:
+            return {}
 
     async def _until_primary(self, cluster: Cluster, member: str) -> Outcome:
         async def promoted() -> bool:
-            return rest.is_primary(await _said(cluster, member))
+            return rest.is_primary(await self._said(cluster, member))
 
         return await self._until(promoted, f"{member} does not say yet that it is primary")
 
@@ -155,17 +179,6 @@ class PatroniDatabase:
                     await asyncio.sleep(LOOK_EVERY_S)
                 return Outcome("done")
         return Outcome("unknown", not_so)
-
-
-async def _said(cluster: Cluster, member: str, timeout_s: float = 0.5) -> Mapping[str, Any]:
-    """What a member's Patroni says of itself; nothing where it does not answer."""
-    place = rest.place_of(str(cluster.member(member).get("api_url", "")))
-    if place is None:
-        return {}
-    try:
-        return await rest.ask(place, timeout_s=timeout_s)
-    except rest.SilentError:
-        return {}
 
 
 def _waits_for(said: Mapping[str, Any], standby: str) -> bool:

@@ -1,0 +1,227 @@
+"""Faults of what is looked at, and of the eyes that look. They strike in nights of looking alone."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from binome.core.target import Answer
+from binome.sim.fault import END_S, End, Fault, Kind
+from binome.sim.history import Begun, Event, TookEffect
+from binome.sim.loop import KilledError
+from binome.sim.process import current_name
+
+if TYPE_CHECKING:
+    from binome.sim.world import World
+
+ETCD_LOST = ("etcd rebuilt", "etcd rebuilt at moment", "etcd lost")
+SPARED = frozenset({*ETCD_LOST, "disk lost"})
+"""Faults that nights of looking are spared: what they do to a journal, plain nights show."""
+
+
+def _hold(world: World, name: str) -> End:
+    """A target, a server or a site is down until the end."""
+    world.sights.downs[name] += 1
+
+    def end() -> None:
+        world.sights.downs[name] -= 1
+
+    return end
+
+
+def _all(*ends: End) -> End:
+    def end() -> None:
+        for one in ends:
+            one()
+
+    return end
+
+
+# -- what is looked at
+
+
+def _target_down(world: World, fault: Fault) -> End:
+    """A target does not answer."""
+    return _hold(world, fault.target)
+
+
+def _target_flaps(world: World, fault: Fault) -> None:
+    """A target is down and up again in turns of so many seconds."""
+    until_s = world.loop.now_s + fault.for_s
+
+    def turn() -> None:
+        if world.loop.now_s < until_s:
+            world.loop.after(min(fault.value, until_s - world.loop.now_s), _hold(world, fault.target))
+            world.loop.after(2 * fault.value, turn)
+
+    turn()
+
+
+def _server_down(world: World, fault: Fault) -> End:
+    """A server has no power, and its agent none."""
+    agent = world.agents[fault.target]
+    agent.set_down(True)
+    return _all(_hold(world, fault.target), _fell(world, [fault.target]), lambda: agent.set_down(False))
+
+
+def _fell(world: World, servers: list[str]) -> End:
+    """Databases that lose their power with their servers."""
+    members = [one for name, one in world.pair.members.items() if name in servers]
+    for member in members:
+        member.falls(1)
+
+    def end() -> None:
+        for member in members:
+            member.falls(-1)
+
+    return end
+
+
+def _primary_burns(world: World, _fault: Fault) -> End | None:
+    """The site of whoever is primary then has no power."""
+    primary = world.pair.primary()
+    return _site_dark(world, primary.site) if primary is not None else None
+
+
+def _primary_cut(world: World, _fault: Fault) -> End | None:
+    """The site of whoever is primary then is cut from all others."""
+    primary = world.pair.primary()
+    if primary is None:
+        return None
+    links = [link for ends, link in world.network.links.items() if primary.site in ends and ends[0] != ends[1]]
+    for link in links:
+        link.cuts += 1
+
+    def end() -> None:
+        for link in links:
+            link.cuts -= 1
+
+    return end
+
+
+def _killed_at_step(world: World, fault: Fault) -> None:
+    """Whoever decides is killed at a step of the next takeover: as it begins it, or, from 10 on, after its effect."""
+    after, step = divmod(int(fault.value), 10)
+    leads = ""
+
+    def meets(event: Event) -> None:
+        nonlocal leads
+        if not isinstance(event, (Begun, TookEffect)) or not event.command.plan.startswith("takeover/loss/"):
+            return
+        leads = event.node if isinstance(event, Begun) else leads
+        if event.command.step == step and isinstance(event, TookEffect) == bool(after) and leads:
+            world.history.watchers.remove(meets)
+            node = world.node(leads)
+            if world.loop.now_s < END_S - fault.for_s and not node.downs:
+                node.set_down(True)
+                world.loop.after(fault.for_s, node.set_down, False)
+                if current_name() == node.name:
+                    raise KilledError(node.name)
+
+    world.history.watchers.append(meets)
+
+
+def _site_lost(world: World, fault: Fault) -> End:
+    """A site has no power: lookouts, etcd's member, servers and agents, all at once; and nobody is there to refuse."""
+    return _site_dark(world, fault.target)
+
+
+def _site_dark(world: World, site: str) -> End:
+    ends: list[End] = [_hold(world, site)]
+    ends.append(_fell(world, [name for name, one in world.pair.members.items() if one.site == site]))
+    for node in world.nodes:
+        if node.site == site:
+            node.set_down(True)
+            ends.append(partial(node.set_down, False))
+    for agent in world.agents.values():
+        if agent.site == site:
+            agent.set_down(True)
+            ends.append(partial(agent.set_down, False))
+    member = world.cluster.member(f"etcd-{site}")
+    world.cluster.set_down(member, True)
+    ends.append(partial(world.cluster.set_down, member, False))
+    return _all(*ends)
+
+
+# -- who looks
+
+
+def _sees(world: World, names: list[str], value: float) -> End:
+    """Eyes that see all down (0), all up (1), or anything by chance (2)."""
+    eyes = [world.sights.eyes[name] for name in names]
+
+    def change(by: int) -> None:
+        for eye in eyes:
+            if value == 2:
+                eye.unsteady += by
+            else:
+                eye.says[(Answer.DOWN, Answer.UP)[int(value)]] += by
+
+    change(1)
+    return lambda: change(-1)
+
+
+def _vantage_lies(world: World, fault: Fault) -> End:
+    """A lookout sees what is not so."""
+    return _sees(world, [fault.target], fault.value)
+
+
+def _vantages_lie_together(world: World, fault: Fault) -> End:
+    """All lookouts in one fault domain see what is not so."""
+    return _sees(world, fault.target.split("+"), fault.value)
+
+
+def _vantage_lags(world: World, fault: Fault) -> End:
+    """A lookout's looks take so many seconds longer."""
+    eye = world.sights.eyes[fault.target]
+    eye.late_s += fault.value
+
+    def end() -> None:
+        eye.late_s = max(0.0, eye.late_s - fault.value)
+
+    return end
+
+
+def _vantage_starved(world: World, fault: Fault) -> None:
+    """A lookout gets the processor only now and then: it stands still for so many seconds, again and again."""
+    node, until_s = world.node(fault.target), world.loop.now_s + fault.for_s
+
+    def turn() -> None:
+        if world.loop.now_s + fault.value < until_s:
+            node.set_paused(True)
+            world.loop.after(fault.value, node.set_paused, False)
+            world.loop.after(fault.value * 1.3, turn)
+
+    turn()
+
+
+def _vantage_alone(world: World, fault: Fault) -> End:
+    """All lookouts but one lose their power."""
+    ends: list[End] = []
+    for node in world.nodes:
+        if node.name != fault.target:
+            node.set_down(True)
+            ends.append(partial(node.set_down, False))
+    return _all(*ends)
+
+
+def _clock_back(world: World, fault: Fault) -> None:
+    """A lookout's time of day goes back by so many milliseconds, and stays so."""
+    world.node(fault.target).clock.offset_ms -= int(fault.value)
+
+
+LOOKING_KINDS: dict[str, Kind] = {
+    "target down": Kind(_target_down, "looked_at", 6, (1, 25)),
+    "target flaps": Kind(_target_flaps, "looked_at", 3, (5, 40), (0.4, 1.1, 2.3, 5.0)),
+    "server down": Kind(_server_down, "servers", 3, (2, 25)),
+    "site lost": Kind(_site_lost, "sites", 2, (2, 25)),
+    "vantage lies": Kind(_vantage_lies, "vantages", 3, (5, 40), (0, 1, 2)),
+    "vantages lie together": Kind(_vantages_lie_together, "together", 3, (5, 40), (0, 0, 1, 2)),
+    "vantage lags": Kind(_vantage_lags, "vantages", 3, (5, 40), (0.3, 0.7, 1.5)),
+    "vantage starved": Kind(_vantage_starved, "vantages", 3, (3, 20), (0.3, 0.6, 1.2)),
+    "vantage alone": Kind(_vantage_alone, "vantages", 2, (3, 15)),
+    "primary burns": Kind(_primary_burns, "pair", 4, (2, 20)),
+    "primary cut": Kind(_primary_cut, "pair", 3, (1, 20)),
+    "killed at step": Kind(_killed_at_step, "pair", 3, (0.5, 10), (0, 1, 2, 3, 10, 11, 12, 13)),
+    "clock back": Kind(_clock_back, "vantages", 2, (0, 0), (2_000, 20_000, 300_000)),
+}

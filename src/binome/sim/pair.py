@@ -1,0 +1,294 @@
+"""A pair of databases and their Patronis, as far as a takeover can tell: who writes, who waits, who promotes.
+
+A *member* stands on a server with a Patroni of its own, which is a client of the modelled etcd. It keeps its place and,
+where it is primary, the leader's key on one lease of 20 s, as Patroni's settings in ENGINES.md have it; it promotes
+where the key names it; it races for the key where that is gone and `sync` names it; it steps down where it has not
+reached etcd for some seconds. A primary acknowledges a write when the standby that it waits for has it, or at once
+where it waits for none; and whom it waits for it changes only through `sync` in etcd first.
+
+A write is a name in a list; a promotion is when a standby stops to follow. Not modelled: positions in the log, slots,
+timelines, rewinding that fails, asynchronous replication.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from binome.core.plan import Command
+from binome.drivers.database.patroni import rest
+from binome.ports import Compare, EtcdError, EtcdUnknownError, KeyValue, Put
+from binome.sim.etcd_client import SimulatedEtcd
+from binome.sim.history import Promoted, Wrote
+from binome.sim.process import Clock, Process
+
+if TYPE_CHECKING:
+    from binome.sim.world import World
+
+TTL_S = 20
+LOOP_S = 0.5
+STEPS_DOWN_S = 4.0
+"""After so long without etcd a primary is none any more."""
+WRITE_EVERY_S = 0.25
+ROOT = "/service/db/"
+LEADER = f"{ROOT}leader"
+
+
+class Member:
+    """One database with its Patroni."""
+
+    def __init__(self, name: str, site: str, world: World) -> None:
+        self.name, self.site, self._world = name, site, world
+        self.clock = Clock(world.loop)
+        self.writes: dict[str, None] = {}  # on its disk
+        self.role = "standby"
+        self.waits_for = ""  # the standby whose answer a write needs
+        self.follows = ""  # the primary that it has a stream from
+        self.process: Process | None = None
+        self.promotions = 0
+        self._downs = 0
+        self._lease = 0
+        self._reached_s = 0.0
+
+    # -- its life
+
+    def start(self) -> None:
+        """Begins a life: it is no primary until etcd says so."""
+        self.role, self.follows, self.waits_for, self._lease = "standby", "", "", 0
+        self.process = Process(f"patroni-{self.name}", self.clock)
+        etcd = SimulatedEtcd(self._world.cluster, self.process.name, self.site)
+        self._world.loop.spawn(self.process, self._live(etcd))
+
+    def kill(self) -> None:
+        """The server has lost its power."""
+        if self.process is not None:
+            self.process.kill()
+            self.process = None
+
+    def falls(self, by: int) -> None:
+        """One fault more (1) or less (-1) holds its server."""
+        self._downs += by
+        if by > 0:
+            self.kill()
+        elif not self._downs:
+            self.start()
+
+    @property
+    def lives(self) -> bool:
+        """Whether it runs."""
+        return self.process is not None
+
+    def says(self) -> Mapping[str, Any]:
+        """What its Patroni says of itself."""
+        if self.role == "primary":
+            return {"role": "primary", "state": "running", "replication": self._streams()}
+        return {"role": "replica", "state": "streaming" if self.follows else "starting"}
+
+    def _streams(self) -> list[dict[str, str]]:
+        return [
+            {"application_name": one.name, "sync_state": "sync" if one.name == self.waits_for else "async"}
+            for one in self._world.pair.members.values()
+            if one.follows == self.name
+        ]
+
+    # -- Patroni
+
+    async def _live(self, etcd: SimulatedEtcd) -> None:
+        self._reached_s = self.clock.monotonic_s()
+        while True:
+            try:
+                await self._round(etcd)
+                self._reached_s = self.clock.monotonic_s()
+            except (EtcdError, EtcdUnknownError):
+                if self.role == "primary" and self.clock.monotonic_s() - self._reached_s > STEPS_DOWN_S:
+                    self._step_down()
+            await asyncio.sleep(LOOP_S)
+
+    async def _round(self, etcd: SimulatedEtcd) -> None:
+        if not self._lease or not await etcd.keep_alive(self._lease):
+            self._lease = await etcd.grant(TTL_S)
+        found = {one.key.removeprefix(ROOT): one for one in (await etcd.range(ROOT, prefix=True)).keys}
+        if f"members/{self.name}" not in found or found[f"members/{self.name}"].lease != self._lease:
+            place = msgspec.json.encode({"api_url": f"http://{self.name}:8008/patroni", "state": "running"})
+            await etcd.transact((), [Put(f"{ROOT}members/{self.name}", place, self._lease)])
+        leader = found["leader"].value.decode() if "leader" in found else ""
+        if leader == self.name:
+            await self._lead(etcd, found)
+        elif leader:
+            self._follow(leader)
+        elif (sync := _sync(found)) is None or self.name in sync:
+            await self._race(etcd, found)
+        elif self.role == "primary":
+            self._step_down()
+
+    async def _race(self, etcd: SimulatedEtcd, found: Mapping[str, KeyValue]) -> None:
+        """Takes the leader's key that is gone: it has every acknowledged write."""
+        conditions = [
+            Compare(f"{ROOT}leader", "mod_revision", 0),
+            Compare(f"{ROOT}sync", "mod_revision", found["sync"].mod_revision if "sync" in found else 0),
+        ]
+        agreed = _agreed(self.name, "")
+        if (await etcd.transact(conditions, [agreed, Put(f"{ROOT}leader", self.name.encode(), self._lease)])).succeeded:
+            self._promote("")
+
+    async def _lead(self, etcd: SimulatedEtcd, found: Mapping[str, KeyValue]) -> None:
+        leader, sync = found["leader"], found.get("sync")
+        names = _sync(found) or ()
+        if self.role != "primary":
+            self._promote(names[1] if len(names) > 1 and names[0] == self.name else "")
+        if leader.lease != self._lease:  # ours of an earlier life
+            same = [Compare(f"{ROOT}leader", "mod_revision", leader.mod_revision)]
+            await etcd.transact(same, [Put(f"{ROOT}leader", self.name.encode(), self._lease)])
+            return
+        other = self._world.pair.other(self.name)
+        named = names[1] if len(names) > 1 else ""
+        streaming = other.lives and other.follows == self.name and self._world.network.both_ways(self.site, other.site)
+        unchanged = [
+            Compare(f"{ROOT}leader", "mod_revision", leader.mod_revision),
+            Compare(f"{ROOT}sync", "mod_revision", sync.mod_revision if sync is not None else 0),
+        ]
+        if streaming and named != other.name:
+            self.waits_for = other.name  # first it waits, then it is said
+            if other.writes.keys() >= self.writes.keys():
+                await etcd.transact(unchanged, [_agreed(self.name, other.name)])
+        elif named and not streaming and f"members/{other.name}" not in found:
+            if (await etcd.transact(unchanged, [_agreed(self.name, "")])).succeeded:
+                self.waits_for = ""
+        else:
+            self.waits_for = named or (self.waits_for if streaming else "")
+
+    def _promote(self, waits_for: str) -> None:
+        self.role, self.follows, self.waits_for = "primary", "", waits_for
+        self.promotions += 1
+        self._world.history.note("a database promoted")
+        self._world.history.add(Promoted(self.name, tuple(self.writes)))
+
+    def _step_down(self) -> None:
+        self.role, self.follows = "standby", ""
+        self._world.history.note("a primary stepped down")
+
+    def _follow(self, leader: str) -> None:
+        """Follows the primary: what that one does not have is taken back, what is missing is copied."""
+        if self.role == "primary":
+            self._step_down()
+        primary = self._world.pair.members[leader]
+        if not (primary.lives and primary.role == "primary"):
+            self.follows = ""
+        elif self._world.network.both_ways(self.site, primary.site):
+            self.writes = dict(primary.writes)
+            self.follows = leader
+
+    # -- writes
+
+    def write(self, name: str) -> None:
+        """A client's write has come here."""
+        if not self.lives or self.role != "primary":
+            return
+        self.writes[name] = None
+        life, standby = self.process, self._world.pair.members.get(self.waits_for)
+        network = self._world.network
+        for other in self._world.pair.members.values():
+            if other.follows == self.name and other is not standby:
+                network.request(self.site, other.site, lambda other=other: other.take(self.name, name))  # type: ignore[misc]
+        if standby is None:
+            self._acknowledge(name)
+            return
+
+        def back() -> None:
+            if self.process is life and self.role == "primary":
+                self._acknowledge(name)
+
+        def there() -> None:
+            if standby.take(self.name, name):
+                network.request(standby.site, self.site, back)
+
+        network.request(self.site, standby.site, there)
+
+    def take(self, primary: str, name: str) -> bool:
+        """A write has come over the stream; whether it is on this disk now."""
+        if not self.lives or self.follows != primary:
+            return False
+        self.writes[name] = None
+        return True
+
+    def _acknowledge(self, name: str) -> None:
+        self._world.history.add(Wrote(self.name, name))
+
+
+class Pair:
+    """The two members, and who writes to them."""
+
+    def __init__(self, names: Sequence[str], world: World, chance: Random) -> None:
+        self._world, self._chance = world, chance
+        self.members = {name: Member(name, name.partition("-")[2][0], world) for name in names}
+        self._count = 0
+        for member in self.members.values():
+            member.start()
+        if self.members:
+            world.loop.after(WRITE_EVERY_S, self._write)
+
+    def other(self, name: str) -> Member:
+        """The other one."""
+        return next(one for one in self.members.values() if one.name != name)
+
+    def is_down(self, target: str) -> bool:
+        """Whether a target of theirs does not answer."""
+        service, _, server = target.partition("@")
+        member = self.members.get(server.partition("/")[0])
+        return service == "db" and member is not None and not member.lives
+
+    def primary(self) -> Member | None:
+        """The member that believes to be primary, the last that was asked where both do."""
+        return next((one for one in self.members.values() if one.lives and one.role == "primary"), None)
+
+    def _write(self) -> None:
+        """Somebody, somewhere, writes to each: whoever takes it for its own answers for it."""
+        site = self._chance.choice(self._world.sites)
+        for member in self.members.values():
+            self._count += 1
+            name = f"w{self._count}"
+            self._world.network.request(site, member.site, lambda member=member, name=name: member.write(name))  # type: ignore[misc]
+        self._world.loop.after(WRITE_EVERY_S, self._write)
+
+    async def ask(self, site: str, place: rest.Place, timeout_s: float) -> Mapping[str, Any]:
+        """What a member's Patroni says to somebody in a site. Raises SilentError."""
+        member = self.members[place.host]
+        if not await self._world.sights.ask(site, member.name, timeout_s, lambda: member.lives):
+            raise rest.SilentError(f"{member.name} gave no answer")
+        return member.says()
+
+    def has_come_about(self, command: Command) -> bool:
+        """Whether what a command asks for is so: seen from outside, whatever its driver says."""
+        arguments = command.arguments
+        if command.verb == "database.takeover":
+            return self.members[arguments["survivor"]].promotions > 0
+        # A standby that is back is waited for again: then nothing is left to be released.
+        return (
+            self.members[arguments["primary"]].waits_for != arguments["lost"] or self.members[arguments["lost"]].lives
+        )
+
+    def unwell(self) -> str:
+        """What is not whole, in a few words; nothing where all is."""
+        primaries = [one.name for one in self.members.values() if one.role == "primary" and one.lives]
+        if self.members and len(primaries) != 1:
+            return f"{len(primaries)} databases are primary"
+        if any(one.role != "primary" and one.follows not in primaries for one in self.members.values()):
+            return "the standby does not follow"
+        return ""
+
+
+def _sync(found: Mapping[str, KeyValue]) -> tuple[str, ...] | None:
+    """The primary that the agreement speaks of, and the standby that has every write; None where there is none yet."""
+    if "sync" not in found:
+        return None
+    document = msgspec.json.decode(found["sync"].value)
+    return tuple(one for one in (document["leader"], document["sync_standby"]) if one)
+
+
+def _agreed(leader: str, standby: str) -> Put:
+    document = {"leader": leader, "sync_standby": standby or None, "quorum": 0}
+    return Put(f"{ROOT}sync", msgspec.json.encode(document))
