@@ -6,8 +6,12 @@ import msgspec
 import pytest
 
 from binome.core.entry import EMPTY, Draft, Entry, Head, seal
+from binome.core.looking import VerdictsAgreed
 from binome.core.maintenance import MaintenanceAsked
 from binome.core.plan import Command, PlanMade, Step, StepEnded
+from binome.core.quorum import Agreed as OfTarget
+from binome.core.takeover import DatabaseMoved
+from binome.core.verdict import Verdict
 from binome.sim.checkers import INVARIANTS
 from binome.sim.history import (
     Acknowledged,
@@ -17,14 +21,22 @@ from binome.sim.history import (
     Asked,
     Begun,
     Claimed,
+    Decided,
     Died,
     Emptied,
     Ended,
     Event,
+    HandedOver,
+    Heard,
+    Held,
     Leads,
+    Looked,
     Mirrored,
+    Promoted,
     Restarted,
     TookEffect,
+    Watched,
+    Wrote,
 )
 
 ASKED = Draft("asked/r", 1, "person", MaintenanceAsked("r", "server", 9, "disks", "r"))
@@ -82,6 +94,35 @@ def before_the_end(*events: Event) -> list[Event]:
 
 OTHER = entries(Draft("other", 1, "x", ended(0).fact), head=SECOND[-1].head)
 
+WATCHED = Watched({"a": ("a",), "b": ("b",), "c": ("c",)}, ("web",), 2, 1)
+VERDICT = Draft("looking/0/verdicts", 1, "a", VerdictsAgreed({"web": OfTarget(Verdict.DOWN, 1)}, True))
+MOVED = Draft("moved", 1, "a", DatabaseMoved("maintenance/r", "database", "b"))
+
+
+def looked(*lookouts: str) -> list[Event]:
+    """Two looks of each of these that found nobody, and the verdict."""
+    looks: list[Event] = [Looked(name, "web", "down") for name in lookouts for _ in range(2)]
+    return [WATCHED, *looks, Decided("a", (VERDICT.id,)), Agreed("a", entries(VERDICT, head=CHAIN[-1].head))]
+
+
+def silent(heard: str) -> list[Event]:
+    """All places but the silent one have heard nothing of it for seconds; then `heard` hears a beat of it."""
+    beats: list[Event] = [Heard("a", "lookout-c"), Heard("b", "lookout-c")]
+    waits: list[Event] = [Looked("a", "web", "unsure")] * 9
+    return [
+        WATCHED,
+        *beats,
+        *waits,
+        *([Heard(heard, "lookout-c")] if heard else []),
+        Decided("a", ("silence/c/1/350",)),
+    ]
+
+
+def taken(*after: Event) -> list[Event]:
+    """A takeover whose fact is in its transaction."""
+    return [Wrote("a", "w"), HandedOver("a", "b"), Agreed("a", entries(MOVED, head=CHAIN[-1].head)), *after]
+
+
 BAD: dict[str, tuple[str, list[Event]]] = {
     "another entry": ("I13 chain", before_the_end(Agreed("a", OTHER))),
     "a gap": ("I13 chain", without(Agreed("a", SECOND))),
@@ -135,6 +176,19 @@ BAD: dict[str, tuple[str, list[Event]]] = {
     "a plan that never ends": ("I14 plans", without(Agreed("a", THIRD))),
     "held for ever": ("I14 plans", [*GOOD[:-1], Ended("", {}, {"server": "maintenance/r"})]),
     "does not converge": ("I16 convergence", [*GOOD[:-1], Ended("nobody leads", {}, {})]),
+    "a verdict of one place": ("I5 verdicts", before_the_end(*looked("a"))),
+    "called silent by who has just heard it": ("I4 silence", before_the_end(*silent("a"))),
+    "promoted without a write": ("I1, I2 writes", before_the_end(*taken(Promoted("b", ())))),
+    "acknowledged beside a new primary": (
+        "I1, I2 writes",
+        before_the_end(*taken(Promoted("b", ("w",)), Wrote("a", "late"))),
+    ),
+    "the last primary lacks a write": ("I1, I2 writes", before_the_end(Wrote("a", "w"), Held("b", ()))),
+    "handed over without a fact": ("I15 once", before_the_end(HandedOver("a", "b"))),
+    "taken over twice": (
+        "I15 once",
+        before_the_end(*taken(HandedOver("a", "a"), Agreed("a", entries(MOVED, head=CHAIN[-1].head)))),
+    ),
     "died": ("survival", before_the_end(Died("a", "ValueError"))),
 }
 
@@ -146,6 +200,14 @@ def violated(events: list[Event]) -> set[str]:
 
 def test_a_good_history_violates_nothing() -> None:
     assert violated(GOOD) == set()
+
+
+@pytest.mark.parametrize(
+    "events", [looked("a", "b"), silent(""), taken(Promoted("b", ("w",)), Wrote("b", "next"), Held("b", ("w", "next")))]
+)
+def test_what_is_well_founded_violates_nothing_of_it(events: list[Event]) -> None:
+    found = violated(before_the_end(*events))
+    assert found & {"I5 verdicts", "I4 silence", "I1, I2 writes", "I15 once"} == set()
 
 
 def test_a_new_disk_has_nothing_and_that_is_no_loss() -> None:
