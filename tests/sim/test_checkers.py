@@ -114,7 +114,7 @@ def silent(heard: str) -> list[Event]:
         *beats,
         *waits,
         *([Heard(heard, "lookout-c")] if heard else []),
-        Decided("a", ("silence/c/1/350",)),
+        Decided("a", ("silence/c/1/2000",)),
     ]
 
 
