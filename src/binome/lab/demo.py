@@ -30,6 +30,7 @@ FAULTS: tuple[Fault, ...] = get_args(Fault)
 LOAD_S = 10
 AFTERWARDS_S = 3
 PATIENCE_WITH_ENGINES_S = 90
+VERDICT_WITHIN_S = 8
 FLOW_PER_S = 25
 """Writes that each client must get acknowledged in one second for writes to flow: a quarter of what it asks for."""
 _WATCH_EVERY_S = 0.05
@@ -192,6 +193,8 @@ def demonstrate(lab: Lab, view: View, say: Callable[[Event], None]) -> Outcome:
             watcher.happened("writes flow again", silence.end_s)
         else:
             watcher.happened("writes do not flow")
+        if lookouts.names(lab.estate):  # who looks needs a few seconds to be sure; a site that is back is no loss
+            _waited(lambda: watcher.verdict is not None, watcher, VERDICT_WITHIN_S)
         whole_at_s = _made_whole(lab, view.fault, site, watcher)
         watcher.happened("the pair is whole again" if whole_at_s else "the pair is not whole again")
         _pause(AFTERWARDS_S, watcher)
@@ -289,9 +292,9 @@ def _since(begin_s: float, at_s: float | None) -> float | None:
     return None if at_s is None else round(at_s - begin_s, 2)
 
 
-def _waited(condition: Callable[[], bool], watcher: Watcher) -> bool:
+def _waited(condition: Callable[[], bool], watcher: Watcher, within_s: float = PATIENCE_WITH_ENGINES_S) -> bool:
     """Whether the condition came true while the engines still had time."""
-    deadline = time.monotonic() + PATIENCE_WITH_ENGINES_S
+    deadline = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline:
             return False
