@@ -331,6 +331,12 @@ class OrderedJournal:
         except ForkError as error:
             self._campaign.step_down()
             raise NotLeaderError(str(error)) from None
+        head = self._view.head
+        if head is not None and head.sequence < self._store.head().sequence:
+            # It has come back older, perhaps with the very key by which we lead: but others may have led since. Who
+            # leads now is for a roll call to say, in a higher generation.
+            self._campaign.step_down()
+            raise NotLeaderError("etcd has come back older than our mirror")
         self._in_doubt = False
 
     # -- following
