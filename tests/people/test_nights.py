@@ -120,3 +120,29 @@ def test_etcd_and_two_of_three_lookouts_are_dead() -> None:
     night.until_s(30)
     assert {one.lookout for one in night.paged} == {"gra-16"}
     assert "Site strasbourg lost" in night.paged[0].text
+
+
+def test_a_leader_that_names_it_otherwise_pages_nobody_again() -> None:
+    night = Night()
+    night.until_s(2)
+    night.happens(["silence", "sbg-05"])
+    night.until_s(12)
+    assert [one.text[:32] for one in night.paged] == ["[littoral 1] Server sbg-05 down "]
+    night.etcd = False
+    night.happens(["silence", "strasbourg"])
+    night.until_s(80)
+    assert "Unconfirmed: Site strasbourg lost" in night.paged[-1].text
+    night.etcd = True
+    night.until_s(100)
+    assert opened(night) == [1]
+    night.sleeps_until_s(150)
+    assert night.messages() == {"ann": 2}
+
+
+def test_what_is_over_asks_nobody_else() -> None:
+    night = burns(Night())
+    night.happens(["restore", "strasbourg"])
+    night.until_s(45)
+    night.sleeps_until_s(900)
+    assert {one.to for one in night.paged if "lost since" in one.text} == {"ann"}
+    assert night.paged[-1].text.startswith("[littoral 1] Over: ")

@@ -51,10 +51,11 @@ class Alarm(NamedTuple):
 
 
 class Name(NamedTuple):
-    """Under which episode and stage an incident was paged before it had a number."""
+    """Under which episode and stage an incident was paged before it had a number, and as which cause."""
 
     episode: str
     stage: str
+    cause: str
 
 
 def alarms(estate: Estate, view: View, now_ms: int, known_as: Mapping[str, Name]) -> list[Alarm]:
@@ -129,7 +130,9 @@ def _incidents(graph: Graph, view: View, now_ms: int, known_as: Mapping[str, Nam
 
 def _incident_page(graph: Graph, view: View, one: Incident, name: Name | None, now_ms: int) -> Page:
     hit = [product for product in view.impact.unusable() if product in one.cause.products or product in one.names]
-    stage = f"now/{one.widened[-1]}" if one.widened else name.stage if name else OPENED
+    stage = f"now/{one.widened[-1]}" if one.widened else OPENED
+    if name is not None and name.cause == one.widest.name:
+        stage = name.stage
     return Page(
         cause=INCIDENT,
         episode=name.episode if name else one.episode,

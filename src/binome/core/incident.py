@@ -48,11 +48,10 @@ QUIET_MS = 60_000
 """So long nothing of an incident may come back before it is resolved."""
 BEFORE_MS = 60_000
 """Facts of so long before it opened belong to an incident."""
-KEPT = 100
-"""So many incidents are known by heart; older ones are in the journal."""
+KEPT = 100  # incidents that are known by heart; older ones are in the journal
 FIRST_MOMENTS, LAST_MOMENTS = 100, 200
 """Of each incident so many moments are kept, from its beginning and from its end."""
-RECENT = 200
+RECENT = 200  # facts kept for incidents to come
 
 
 class Refused(StrEnum):
@@ -421,7 +420,7 @@ def decide(estate: Estate, view: View, now_ms: int) -> Decision:
     known = view.incident
     graph = graphs.of(estate)
     record = [*_beginnings(graph, view, now_ms)]
-    wakes: list[int] = []
+    wakes = []
     for one in known.open():
         if one.quiet_ms is None:
             continue
@@ -480,9 +479,9 @@ def _beginnings(graph: Graph, view: View, now_ms: int) -> Iterator[Draft]:
 def _answer(estate: Estate, view: View, asked: Asked, now_ms: int) -> str:
     """Granted, or why not."""
     match asked:
+        case SilenceAsked() if not _is_subject(estate, asked.subject):
+            return Refused.NO_SUCH_SUBJECT.value
         case SilenceAsked():
-            if not _is_subject(estate, asked.subject):
-                return Refused.NO_SUCH_SUBJECT.value
             return GRANTED if asked.until_ms > now_ms else Refused.OVER_ALREADY.value
         case OverrideAsked():
             if asked.person not in estate.people.contacts:

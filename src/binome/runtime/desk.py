@@ -197,13 +197,13 @@ class Desk:
         for one in self._alone:
             if one.cause.name == known.cause.name or not one.targets.isdisjoint(targets):
                 if known.cause.products and not one.cause.products:
-                    one.name = Name(one.name.episode, HIT)
+                    one.name = Name(one.name.episode, HIT, known.cause.name)
                 elif RANK[known.cause.kind] > RANK[one.cause.kind] and one.name.stage != HIT:
-                    one.name = Name(one.name.episode, f"now/{known.cause.name}")
+                    one.name = Name(one.name.episode, f"now/{known.cause.name}", known.cause.name)
                 one.cause = known.cause
                 one.targets |= targets
                 return one
-        new = _Alone(Name(known.scope, HIT if known.cause.products else OPENED), known.cause, targets)
+        new = _Alone(Name(known.scope, HIT if known.cause.products else OPENED, known.cause.name), known.cause, targets)
         self._alone.append(new)
         return new
 
