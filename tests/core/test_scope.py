@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from binome.core import scoping
 from binome.core.causes import Kind
-from binome.core.decide import decide
+from binome.core.decide import decide as decide_all
 from binome.core.entry import Draft, Fact, seal
 from binome.core.evidence import scope_sentence, sentence
 from binome.core.graph import Graph
@@ -41,6 +43,9 @@ def on(*subjects: str) -> list[str]:
 
 def clock(at_ms: int) -> str:
     return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%H:%M:%S} UTC"
+
+
+decide = partial(decide_all, deciders=(scoping.decide,))
 
 
 class Night:

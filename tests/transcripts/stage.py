@@ -16,6 +16,9 @@ from binome.analysis.domains import Domains
 from binome.core.decide import decide
 from binome.core.entry import Draft, Fact, seal
 from binome.core.evidence import scope_sentence, sentence
+from binome.core.impact import ProductUnusable, ProductUsable
+from binome.core.incident import IncidentJoined, IncidentOpened, IncidentResolved, IncidentReturned
+from binome.core.logbook import line
 from binome.core.looking import Comparison, LookoutsHeard, VerdictsAgreed
 from binome.core.quorum import Tally
 from binome.core.scope import ScopeChanged, ScopeEnded, ScopeOpened
@@ -228,6 +231,10 @@ class Stage:
                 self.say("CHANGED", f"{fact.scope}{before}: {sentence(fact.cause, clock)}")
             case ScopeEnded():
                 self.say("ENDED", f"{fact.scope}: {fact.why.value}{f', {fact.into}' if fact.into else ''}")
+            case IncidentOpened() | IncidentJoined() | IncidentResolved() | IncidentReturned():
+                self.say(f"#{fact.incident}", line(fact, clock))
+            case ProductUnusable() | ProductUsable():
+                self.say("product", line(fact, clock))
             case _:
                 raise AssertionError(fact)
 

@@ -41,10 +41,11 @@ class Lookouts:
         jobs: Jobs | None = None,
         changed: Callable[[], None] = lambda: None,
         told: Callable[[str, Mapping[str, Judged], bool], None] = lambda _peer, _of, _whole: None,
+        pages: Callable[[bytes], None] = lambda _told: None,
     ) -> None:
         self.peers: Peers[Judged] | None = None
         self._estate, self._server, self._folders, self._clock = estate, server, folders, clock
-        self._jobs, self._changed, self._told = jobs, changed, told
+        self._jobs, self._changed, self._told, self._pages = jobs, changed, told, pages
         self._renewal: Renewal | None = None
         self._trouble = ""
         self.agents = Agents(
@@ -82,6 +83,7 @@ class Lookouts:
             agents=self.agents,
             changed=self._changed,
             told=self._told,
+            pages=self._pages,
         )
         self.peers, self._renewal = peers, renewal
         async with asyncio.TaskGroup() as group:
@@ -96,6 +98,18 @@ class Lookouts:
     async def _answer(self, channel: Channel, wanted: Request) -> Reply:
         """An agent may ask for what a lookout may: a new certificate of its own."""
         return await self._renewal.answer(channel, wanted) if self._renewal else Refused("not yet")
+
+    def heard(self) -> list[str]:
+        """The other lookouts that are heard now."""
+        if self.peers is None:
+            return []
+        silent = {one.peer for one in self.peers.silent()}
+        return [peer for peer in self.peers.heard if peer not in silent]
+
+    def tell(self, told: bytes) -> None:
+        """Tells the others what became of pages, as far as they are reached."""
+        if self.peers is not None:
+            self.peers.tell_pages(told)
 
     async def _identity(self) -> Identity:
         """This server's identity; waits until there is a good one."""

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import typer
 
-from binome.cli import ca, demo, estate, explain, journal, lab, maintenance, oncall, plan, render, run, status
+from binome.cli import (
+    ca,
+    demo,
+    estate,
+    explain,
+    incident,
+    journal,
+    lab,
+    letter,
+    maintenance,
+    oncall,
+    plan,
+    render,
+    run,
+    status,
+)
 from binome.cli.check import check
 from binome.cli.preflight import preflight
 
@@ -29,3 +44,8 @@ app.add_typer(plan.app, name="plan")
 app.add_typer(journal.app, name="journal")
 app.add_typer(ca.app, name="ca")
 app.command("oncall")(oncall.show)
+for command in (
+    *(incident.incidents, incident.incident, incident.note, incident.ack, incident.silence, incident.resolve),
+    *(incident.override, incident.affected, incident.page, letter.letter),
+):
+    app.command()(command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
+from binome.cli.door import DOOR, Door, said
 from binome.cli.exits import Exit, fail, print_json, read_estate
 from binome.core import oncall
 from binome.core.oncall import Turn, Why
@@ -23,6 +25,7 @@ def show(
     estate: Annotated[Path, typer.Argument(help="The estate file.")],
     at: Annotated[str, typer.Option("--at", help='A moment such as "2026-12-24 18:00", by the rota\'s clock.')] = "",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    door: Door = DOOR,
 ) -> None:
     """Show who is on call, until when, who is next, and in which order people are asked.
 
@@ -32,7 +35,7 @@ def show(
     zone = zone_of(people.rota.zone)
     at_ms = _moment_ms(at, zone) if at else time.time_ns() // 1_000_000
     try:
-        answer = oncall.on_call(people, zone, at_ms)
+        answer = oncall.on_call(people, zone, at_ms, _asked(door))
     except ValueError as error:
         fail(f"binome: --at: {error}.", Exit.BAD_INPUT)
     if as_json:
@@ -49,6 +52,14 @@ def show(
             print(line)
     if answer.now.why in (Why.HOLE, Why.NOBODY):
         raise typer.Exit(Exit.BAD_ANSWER)
+
+
+def _asked(door: Path) -> list[oncall.Override]:
+    """The overrides that people asked for, where Binôme runs here and may be asked."""
+    if not os.access(door, os.W_OK):
+        return []
+    overrides = said(door, {"do": "incidents"})["overrides"]
+    return [oncall.Override(one["who"], one["from_ms"], one["until_ms"]) for one in overrides]
 
 
 def lines(answer: oncall.OnCall, shown: Callable[[int], str]) -> list[str]:

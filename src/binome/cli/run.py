@@ -19,6 +19,7 @@ from binome.cli.exits import Exit, fail, read_estate
 from binome.cli.eyes import Eyes
 from binome.cli.leading import word
 from binome.cli.lookouts import Lookouts
+from binome.cli.people import People
 from binome.cli.windows import shown, sources_of
 from binome.drivers.host.maintenance import MaintenanceFiles
 from binome.estate import Estate
@@ -108,6 +109,18 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
         drivers: dict[str, Driver] = {"maintenance": files}
         loop = Loop(server, estate, journal, drivers, clock, shown=(files,))
         eyes = Eyes(estate, server, clock, etcd=etcd, hearing=lambda: lookouts.peers, changed=loop.nudge)
+        people = People(
+            estate,
+            server,
+            folders,
+            clock,
+            state=lambda: loop.state,
+            led=lambda: journal.led,
+            own=eyes.watch.own,
+            others=lambda: lookouts,
+            troubles=lambda: [*journal.problems(), *loop.problems()],
+            changed=loop.nudge,
+        )
         lookouts = Lookouts(
             estate,
             server,
@@ -117,15 +130,16 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
             jobs=eyes.beats,
             changed=loop.nudge,
             told=eyes.watch.told,
+            pages=people.heard,
         )
         drivers |= leading.drivers(estate, server, lookouts.agents, clock, etcd=etcd, commit=commit)
-        loop.observers = eyes.observers
-        works.append(eyes.run())
+        loop.observers = (*eyes.observers, *people.observers)
+        works += [eyes.run(), people.run()]
         if has_agents(estate):
             agent = AgentProcess(partial(written, estate, server, folders), clock)
             works += [lookouts.run(), agent.run()]
             troubled += [lookouts.problems, agent.problems]
-        troubled += [journal.problems, loop.problems, eyes.problems]
+        troubled += [journal.problems, loop.problems, eyes.problems, people.problems]
         sources = sources_of(
             loop,
             eyes,
@@ -135,11 +149,16 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
             problems=lambda: [one for ask in troubled for one in ask()],
         )
         works.append(eyes.measured(listener(estate, sources, clock)))
-        works += [journal.run(), loop.run(), keep_open(Path(folders.run) / "binome.sock", loop, shown(sources))]
+        door = keep_open(Path(folders.run) / "binome.sock", loop, {**shown(sources), **people.answers()})
+        works += [journal.run(), loop.run(), door]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(work) for work in works]
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, _stop, tasks)
+
+
+def _all_of(troubled: list[Callable[[], list[str]]]) -> list[str]:
+    return [one for ask in troubled for one in ask()]
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from binome.core import maintenance, scoping, takeover
+from binome.core import impact, incident, maintenance, scoping, takeover
 from binome.core.decision import Decision, View
 from binome.core.entry import Draft
 from binome.core.plan import PlanCancelled, PlanMade
@@ -22,7 +22,13 @@ from binome.estate import Estate
 
 Decider = Callable[[Estate, View, int], Decision]
 
-DECIDERS: tuple[Decider, ...] = (scoping.decide, takeover.decide, maintenance.decide)
+DECIDERS: tuple[Decider, ...] = (
+    scoping.decide,
+    impact.decide,
+    incident.decide,
+    takeover.decide,
+    maintenance.decide,
+)
 """What has happened first, since it makes no plans; then takeover > maintenance > repair > drill > backup."""
 
 

@@ -9,6 +9,8 @@ from binome.core.entry import Draft
 from binome.core.plan import Command, Plan
 
 if TYPE_CHECKING:
+    from binome.core.impact import ImpactSlice
+    from binome.core.incident import IncidentSlice
     from binome.core.looking import LookingSlice
     from binome.core.maintenance import MaintenanceSlice
     from binome.core.scope import ScopeSlice
@@ -53,6 +55,14 @@ class View(Protocol):
     @property
     def takeover(self) -> TakeoverSlice:
         """The databases, and what was said of their losses."""
+
+    @property
+    def impact(self) -> ImpactSlice:
+        """Which products could not be used, and when."""
+
+    @property
+    def incident(self) -> IncidentSlice:
+        """What people hear of, and what they say."""
 
     def plan_of(self, subject: str) -> Plan | None:
         """The plan that holds a subject."""

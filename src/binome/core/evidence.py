@@ -43,6 +43,20 @@ def scope_sentence(scope: Scope, clock: Clock) -> str:
     )
 
 
+def headline(cause: Cause) -> str:
+    """A cause in a few words: `Site strasbourg lost`."""
+    match cause.kind, cause.manner:
+        case Kind.NETWORK, _:
+            said = f"Network {cause.subject.replace(BETWEEN, ' to ')} cut"
+        case Kind.VANTAGE, Manner.SILENT:
+            said = f"Lookout {cause.subject} silent"
+        case Kind.VANTAGE, _:
+            said = f"Lookout {cause.subject} cut off"
+        case _:
+            said = f"{_title(cause)} {_what(cause)}"
+    return _printable(said)
+
+
 def _fallen(cause: Cause, clock: Clock) -> str:
     since, seen = clock(cause.since_ms), f"{_seen(cause)}{_lookouts(cause)}"
     if cause.kind is Kind.TARGET and "@" not in cause.subject and cause.manner is Manner.LOST:

@@ -11,15 +11,16 @@ from typing import Any
 
 import msgspec
 
-from binome.core import maintenance, plan, takeover
+from binome.core import incident, maintenance, plan, takeover
 from binome.core.entry import Fact
 
 LONGEST = 200
-LONGEST_OF = {"why": 500}
+LONGEST_OF = {"why": 500, "text": 500}
 LATEST_MS = 253_402_300_799_999  # the year 9999, the last that calendars can show
 _REQUEST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _KINDS: dict[Any, type[Fact]] = {
-    kind.__struct_config__.tag: kind for kind in (*maintenance.REQUESTS, *plan.REQUESTS, *takeover.REQUESTS)
+    kind.__struct_config__.tag: kind
+    for kind in (*maintenance.REQUESTS, *plan.REQUESTS, *takeover.REQUESTS, *incident.REQUESTS)
 }
 
 

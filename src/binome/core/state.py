@@ -12,8 +12,10 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 
-from binome.core import leadership, looking, maintenance, plan, scope, silence, takeover
+from binome.core import impact, incident, leadership, looking, maintenance, plan, scope, silence, takeover
 from binome.core.entry import EMPTY, Entry, Fact, Vocabulary
+from binome.core.impact import ImpactSlice, ProductUnusable, ProductUsable
+from binome.core.incident import IncidentSlice
 from binome.core.leadership import LeadershipTaken
 from binome.core.looking import LookingSlice, LookoutsHeard, VerdictsAgreed
 from binome.core.maintenance import GRANTED, MaintenanceSlice
@@ -27,7 +29,15 @@ ANSWERS_KEPT = 1000
 NOT_CLOSABLE = "no plan of that name needs a person"
 
 VOCABULARY = Vocabulary(
-    *leadership.FACTS, *plan.FACTS, *maintenance.FACTS, *looking.FACTS, *scope.FACTS, *silence.FACTS, *takeover.FACTS
+    *leadership.FACTS,
+    *plan.FACTS,
+    *maintenance.FACTS,
+    *looking.FACTS,
+    *scope.FACTS,
+    *silence.FACTS,
+    *takeover.FACTS,
+    *impact.FACTS,
+    *incident.FACTS,
 )
 
 
@@ -47,11 +57,14 @@ class State:
         self.scope = ScopeSlice()
         self.silence = SilenceSlice()
         self.takeover = TakeoverSlice()
+        self.impact = ImpactSlice()
+        self.incident = IncidentSlice()
 
     def apply(self, entry: Entry) -> Fact:
         """Takes in the next entry; what it said."""
         self.head = entry.head
         fact = VOCABULARY.read(entry)
+        self._answered(self.incident.apply(fact, entry.at_ms, entry.origin, self._subject_of))
         match fact:
             case PlanMade():
                 self._made(fact, entry.at_ms)
@@ -65,6 +78,8 @@ class State:
                 self._scoped(fact, entry.at_ms)
             case SiteSilent() | SiteHeard():
                 self.silence.apply(fact, entry.at_ms)
+            case ProductUnusable() | ProductUsable():
+                self.impact.apply(fact)
             case _:
                 self._answered(self.maintenance.apply(fact, self.plan_of))
                 self._answered(self.takeover.apply(fact, entry.at_ms))
@@ -74,6 +89,10 @@ class State:
         """The plan that holds a subject."""
         holder = self.holding.get(subject)
         return self.plans[holder] if holder is not None else None
+
+    def _subject_of(self, plan_id: str) -> str:
+        known = self.plans.get(plan_id)
+        return known.subject if known is not None else ""
 
     def due(self, now_ms: int) -> Iterator[Plan]:
         """The plans whose next command may be carried out now."""

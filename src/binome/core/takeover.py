@@ -273,17 +273,17 @@ def decide(estate: Estate, view: View, now_ms: int) -> Decision:
         return Decision()
     record: list[Draft] = []
     wakes: list[int] = []
-    losses = _losses(estate, view, now_ms)
+    known = losses(estate, view, now_ms)
     for name, service in estate.services.items():
         if isinstance(service, PostgresqlService) and name in slice_.databases:
             question = _Question(estate, view, name, service, now_ms)
-            record += question.on_loss(losses) or question.on_return(losses)
+            record += question.on_loss(known) or question.on_return(known)
             wakes += question.wakes
-    record += _answers(estate, view, losses, now_ms)
+    record += _answers(estate, view, known, now_ms)
     return Decision(tuple(record), wake_at_ms=min(wakes, default=None))
 
 
-def _losses(estate: Estate, view: View, now_ms: int) -> list[Loss]:
+def losses(estate: Estate, view: View, now_ms: int) -> list[Loss]:
     """The losses that are known, the fastest noticed first."""
     if not view.silence.sites and not view.scope.open:
         return []

@@ -125,6 +125,11 @@ class OrderedJournal:
         """The generation in which we lead, once a majority has it; None while we do not, or cannot know."""
         return self._campaign.generation
 
+    @property
+    def led(self) -> bool:
+        """Whether somebody leads, as far as is known now: not while etcd does not answer us."""
+        return self._view.leader is not None and self._problems.keys().isdisjoint(("following", "mark"))
+
     async def append(self, drafts: Sequence[Draft], *, after: int | None = None) -> None:
         """Adds facts, in at most 20 transactions a second; durable in etcd when it returns."""
         async with self._appending:

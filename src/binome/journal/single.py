@@ -22,6 +22,11 @@ class SingleJournal:
         self._changed = asyncio.Event()
         self.generation: int | None = store.head().generation + 1
 
+    @property
+    def led(self) -> bool:
+        """Whether somebody leads: we do."""
+        return True
+
     async def append(self, drafts: Sequence[Draft], *, after: int | None = None) -> None:
         """Adds facts; durable when it returns. Raises StoreError or MovedOnError, with nothing added."""
         if after is not None and self._store.head().sequence != after:

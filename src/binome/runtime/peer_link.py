@@ -10,6 +10,7 @@ half of a connection may be all that is left of it.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -22,6 +23,7 @@ from binome.runtime.peer_messages import (
     BreachError,
     Hello,
     Message,
+    Pages,
     Refused,
     Reply,
     Request,
@@ -44,6 +46,8 @@ RETRY_S = 0.2
 RETRY_AT_MOST_S = 2.0
 PART_BYTES = 32 << 10
 ASKED_AT_ONCE = 16
+TELLING_AT_ONCE = 64
+"""Of what is told of pages so many frames wait; older ones are let go, and told again later."""
 
 
 class NotAskedError(Exception):
@@ -85,6 +89,7 @@ class Link:
         self._wake = asyncio.Event()
         self._number = 0
         self._to_ask: list[Ask] = []
+        self._to_tell: deque[bytes] = deque(maxlen=TELLING_AT_ONCE)
         self._asked: dict[int, asyncio.Future[Reply]] = {}
         self._took_s = 0.0
         self._list_sent = 0  # the number of the list that the other one has, as far as we know
@@ -96,6 +101,12 @@ class Link:
         self._all |= values
         if self._channel is not None:
             self._pending |= values
+            self._wake.set()
+
+    def tell(self, told: bytes) -> None:
+        """Sends what became of pages, if there is a connection: whoever tells it tells it again now and then."""
+        if self._channel is not None:
+            self._to_tell.append(told)
             self._wake.set()
 
     async def ask(self, request: Request, timeout_s: float) -> Reply:
@@ -185,6 +196,7 @@ class Link:
         """No connection any more: what was asked has no answer, or was never sent."""
         self._channel = None
         self._pending = {}
+        self._to_tell.clear()
         unsent = {one.number for one in self._to_ask}
         self._to_ask = []
         for number, answer in self._asked.items():
@@ -221,6 +233,8 @@ class Link:
             return Revoked(newer)
         if self._to_ask:
             return self._to_ask.pop(0)
+        if self._to_tell:
+            return Pages(self._to_tell.popleft())
         if not self._pending and not self._whole:
             return None
         some = part(self._pending, PART_BYTES)

@@ -6,6 +6,7 @@
     Beat ► every 100 ms                ◄ Took         that the beat was taken
     Verdicts ► whole once, then changes
     Revoked ► to who has an older list
+    Pages ► what became of pages, when it is new and now and then
     Ask ►                              ◄ Answer
     Refused ►                          ◄ Refused      the last word of who does not go on
 
@@ -33,10 +34,12 @@ from binome.shown import shown
 if TYPE_CHECKING:  # the messages are an agent's too, which has no room for the estate
     from binome.estate import Estate
 
-PROTOCOL = 1
+PROTOCOL = 2
 MAX_BYTES = 1 << 20
 """The longest frame."""
 SAID_LENGTH = 200
+PAGES_BYTES = 64 << 10
+"""The most that is told of pages in one frame."""
 
 _Short = Annotated[str, msgspec.Meta(max_length=100)]
 _Name = Annotated[str, msgspec.Meta(max_length=255)]
@@ -123,6 +126,12 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     of: Outcome
 
 
+class Pages(msgspec.Struct, frozen=True, tag="pages"):
+    """Receipts and acknowledgements of pages, as core/paging_notes.py encodes them."""
+
+    told: Annotated[bytes, msgspec.Meta(max_length=PAGES_BYTES)]
+
+
 class Renew(msgspec.Struct, frozen=True, tag="renew"):
     """Asks for a new certificate for the sender's own name; `request` is the proof that it holds the new key."""
 
@@ -159,7 +168,7 @@ class Answer(msgspec.Struct, frozen=True, tag="answer"):
     of: Reply
 
 
-Message = Hello | Beat | Took | Verdicts | Report | Standing | Order | Done | Revoked | Ask | Answer | Refused
+Message = Hello | Beat | Took | Verdicts | Report | Standing | Order | Done | Revoked | Pages | Ask | Answer | Refused
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)

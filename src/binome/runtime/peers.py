@@ -36,6 +36,7 @@ from binome.runtime.peer_messages import (
     BreachError,
     Hello,
     Message,
+    Pages,
     Refused,
     Reply,
     Request,
@@ -108,7 +109,8 @@ class Peers(Generic[Judged]):
 
     `identity` has the list of what was revoked, where there is one. `boot` is another text after each start. `changed`
     is called when a peer is heard or falls silent, and when a view changes; `told` with a peer and what it has just
-    told: all of its verdicts, and True, or those that changed, and False. `jobs` are whose beats are handed on.
+    told: all of its verdicts, and True, or those that changed, and False. `jobs` are whose beats are handed on. `pages`
+    takes what another one tells of pages, and raises ValueError for what is none.
     Connections of agents, which say so in their greeting, are `agents`' matter.
     """
 
@@ -128,6 +130,7 @@ class Peers(Generic[Judged]):
         agents: AgentsDoor | None = None,
         changed: Callable[[], None] = lambda: None,
         told: Callable[[str, Mapping[str, Judged], bool], None] = lambda _peer, _of, _whole: None,
+        pages: Callable[[bytes], None] = lambda _told: None,
     ) -> None:
         self.name = name
         self.others = tuple(one for one in (estate.lookout.on if estate.lookout else ()) if one != name)
@@ -136,7 +139,7 @@ class Peers(Generic[Judged]):
         self._judged = msgspec.msgpack.Decoder(judged)
         self._targets = frozenset(targets)
         self._answers, self._changed, self._told, self._jobs = answers, changed, told, jobs
-        self._agents = agents
+        self._agents, self._pages = agents, pages
         self._hello = Hello(PROTOCOL, version(), estate.estate, model_of(estate), boot)
         self._heard: dict[str, _Heard[Judged]] = {one: _Heard() for one in self.others}
         self._troubles: dict[tuple[str, str], tuple[float, str]] = {}  # (a server, which direction) → when, what
@@ -164,6 +167,11 @@ class Peers(Generic[Judged]):
         values = {target: encode(value) for target, value in changes.items()}
         for link in self._links.values():
             link.publish(values)
+
+    def tell_pages(self, told: bytes) -> None:
+        """Tells all others that can be reached what became of pages; at most PAGES_BYTES."""
+        for link in self._links.values():
+            link.tell(told)
 
     async def ask(self, peer: str, request: Request, timeout_s: float) -> Reply:
         """Another lookout's answer. Raises NotAskedError (nothing was done) or NoAnswerError (nobody knows)."""
@@ -298,6 +306,8 @@ class Peers(Generic[Judged]):
                         self._verdicts_came(peer, one, message)
                     case Revoked(pem):
                         self.list_came(pem)
+                    case Pages(raw) if one is not None:
+                        self._pages_came(raw)
                     case Ask():
                         if len(answering) >= ANSWERING_AT_ONCE:
                             await self._put(channel, Answer(message.number, Refused("too many requests at once")))
@@ -340,6 +350,12 @@ class Peers(Generic[Judged]):
             one.view, one.coming = one.coming, None
             self._told(peer, one.view, True)
         self._changed()
+
+    def _pages_came(self, raw: bytes) -> None:
+        try:
+            self._pages(raw)
+        except (ValueError, msgspec.MsgspecError, RecursionError) as error:
+            raise BreachError(f"words about pages that are none: {shown(str(error), SAID_LENGTH)}") from error
 
     async def _answer(self, channel: Channel, asked: Ask) -> None:
         """Answers one request; who is not there any more gets no answer, and asks again if he wants."""

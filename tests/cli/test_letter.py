@@ -1,0 +1,92 @@
+"""Letters: what they say of products, that they cannot leave it out, and that only a person sends them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from binome.cli.main import app
+from binome.core.letter import Known, duration, left_out, statements
+from tests.cli.test_door_commands import Door, door
+from tests.cli.test_incident_commands import WHOLE
+
+__all__ = ["door"]
+
+MORE = {"takeover_ms": 0, "unsure": []}
+PRODUCTS = {
+    "website": {**WHOLE["products"]["website"], **MORE},
+    "campaigns": {**WHOLE["products"]["campaigns"], **MORE, "takeover_ms": 1_400},
+    "presence": {**WHOLE["products"]["campaigns"], **MORE},
+}
+ONE: dict[str, Any] = {**WHOLE, "products": PRODUCTS, "headline": "Site strasbourg lost", "until": None}
+
+
+def run(door: Door, *arguments: str, **values: Any) -> Any:
+    door.answer = {"estate": "littoral", "incident": {**ONE, **values}}
+    return CliRunner().invoke(app, ["letter", "14", *arguments, "--socket", str(door.path)], input="n\n")
+
+
+@pytest.mark.parametrize("to", ["staff", "customers"])
+@pytest.mark.parametrize(
+    ("lang", "hit", "more"),
+    [
+        ("en", "website could not be used since 00:47:12 CET, and still: 60 s in all.",
+         ("for about 2 s changes", "no outage")),
+        ("fr", "website n'a pas pu être utilisé depuis 00:47:12 CET, et encore maintenant : 60 s au total.",
+         ("pendant 2 s environ", "aucune interruption")),
+    ],
+)  # fmt: skip
+def test_every_product_is_told_as_its_intervals_say(
+    door: Door, to: str, lang: str, hit: str, more: tuple[str, str]
+) -> None:
+    moved, well = more
+    result = run(door, "--to", to, "--lang", lang)
+    flat = " ".join(result.output.split())
+    assert result.exit_code == 0, result.output
+    assert hit in flat
+    assert moved in flat
+    assert f"presence{' :' if lang == 'fr' else ':'} {well}" in flat
+    assert all(len(line) <= 100 for line in result.output.splitlines())
+
+
+def test_a_template_that_leaves_out_what_was_hit_is_refused(door: Door, tmp_path: Path) -> None:
+    (tmp_path / "customers.en.txt").write_text("Subject: all is well\n\nThere was no impact on website.\n")
+    result = run(door, "--to", "customers", "--templates", str(tmp_path))
+    assert result.exit_code == 1
+    assert "leaves out what happened to campaigns, website; nothing was sent" in result.output
+    assert "no impact" not in result.output
+
+
+@pytest.mark.parametrize("text", ["{{ nothing }}", "{% if %}", "{{ ''.__class__.__mro__ }}"])
+def test_a_template_that_is_none_or_reaches_out_ends_with_a_line(door: Door, tmp_path: Path, text: str) -> None:
+    (tmp_path / "staff.en.txt").write_text(text)
+    result = run(door, "--to", "staff", "--templates", str(tmp_path))
+    assert (result.exit_code, result.output.count("\n")) == (2, 1), result.output
+
+
+def test_it_is_sent_only_by_a_person_who_says_yes(door: Door, tmp_path: Path) -> None:
+    example = (Path(__file__).parents[2] / "examples" / "littoral" / "estate.yaml").read_text()
+    estate = tmp_path / "estate.yaml"
+    estate.write_text(example.replace("host: mx.page.example", "host: mx.page.example, from: ops-1@littoral.example"))
+    result = run(door, "--to", "staff", "--send", "--estate", str(estate))
+    assert (result.exit_code, "Nothing was sent." in result.output) == (0, True), result.output
+    assert run(door, "--to", "staff", "--send").exit_code == 2
+    assert run(door, "--to", "customers", "--send", "--estate", str(estate)).exit_code == 2
+
+
+def test_json_has_the_letter_and_what_it_must_say(door: Door) -> None:
+    answer = json.loads(run(door, "--to", "staff", "--json").stdout)
+    assert [one["product"] for one in answer["statements"] if one["hit"]] == ["campaigns", "website"]
+    assert answer["subject"] == "Incident 14: Site strasbourg lost"
+
+
+def test_what_nobody_knows_is_neither_well_nor_left_out() -> None:
+    (said,) = statements([Known("website", unsure=("web",))], "en")
+    assert "nobody knows" in said.text
+    assert left_out("all is well", [said]) == ["website"]
+    assert left_out(said.text.replace(" ", "\n"), [said]) == []
+    assert [duration(ms) for ms in (1, 1_001, 120_001, 7_200_001)] == ["1 s", "2 s", "3 min", "2 h 1 min"]
