@@ -364,6 +364,8 @@ class OrderedJournal:
     def _ends(self, head: Head) -> None:
         """Takes in where the journal in etcd ends. Raises ForkError where our mirror has another one."""
         compare(self._store, head)
+        if head.sequence < self._store.head().sequence:
+            self._in_doubt = True  # etcd came back older; or this list was read before our last append was done
 
     def _news(self) -> None:
         """Takes in that what etcd holds, or our part in it, has changed."""
