@@ -31,6 +31,7 @@ from binome.journal.single import SingleJournal
 from binome.journal.sqlite import SqliteStore
 from binome.ports import Commit, Driver, StoreError
 from binome.render import Folders, RenderError
+from binome.runtime.accepted import newest_generation
 from binome.runtime.apart import keep_apart
 from binome.runtime.clock import SystemClock, new_event_loop
 from binome.runtime.door import keep_open
@@ -86,7 +87,8 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
         works = []
         troubled: list[Callable[[], list[str]]] = []
         if etcd is None:
-            journal = SingleJournal(store, clock)
+            accepted = newest_generation((data / "accepted", data / "agent" / "accepted"))
+            journal = SingleJournal(store, clock, above=accepted)
         else:
             name = estate.estate
             journal = OrderedJournal(

@@ -1,6 +1,8 @@
 """The journal of a single server: a store, and nobody to agree with.
 
-Whoever opens the store for writing leads, because the store has one writer. Each opening is a generation of its own.
+Whoever opens the store for writing leads, because the store has one writer. Each opening is a generation of its own,
+above all that the store knows and above all that was accepted of an earlier store: whoever carries out commands refuses
+those of an older generation, and remembers it longer than a store that was lost.
 """
 
 from __future__ import annotations
@@ -16,11 +18,12 @@ from binome.ports import Clock, MovedOnError, Standing, Store
 class SingleJournal:
     """A `Journal` over one store."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, *, above: int = 0) -> None:
+        """`above` is the newest generation that was accepted anywhere; the journal's own is newer."""
         self._store = store
         self._clock = clock
         self._changed = asyncio.Event()
-        self.generation: int | None = store.head().generation + 1
+        self.generation: int | None = max(store.head().generation, above) + 1
 
     @property
     def led(self) -> bool:

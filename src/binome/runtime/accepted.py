@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -43,6 +45,19 @@ class AcceptedFile:
         if after != self._known:
             write_whole(self._path, msgspec.json.encode(after))
             self._known = after
+
+
+def newest_generation(paths: Iterable[Path]) -> int:
+    """The newest generation that spoke here, by several such files; 0 where none has.
+
+    A file that cannot be read says nothing: whoever refuses by it says so with each command, and probes and pages must
+    not wait for a person to mend it.
+    """
+    newest = 0
+    for path in paths:
+        with suppress(OSError, ValueError):
+            newest = max(newest, AcceptedFile(path).generation)
+    return newest
 
 
 def write_whole(path: Path, content: bytes) -> None:
