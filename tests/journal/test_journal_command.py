@@ -25,7 +25,7 @@ from binome.core.entry import EMPTY, Draft, Entry, Fact, UnknownFact, seal
 from binome.core.maintenance import MaintenanceAsked, MaintenanceRefused
 from binome.core.plan import PlanMade, Step, StepEnded
 from binome.journal import heads
-from binome.journal.sqlite import SqliteStore
+from binome.journal.sqlite import DamagedError, SqliteStore
 from tests.journal.store_suite import Happened
 
 NIGHT_MS = 1_760_000_000_000  # 2025-10-09 10:53:20 in Paris
@@ -185,6 +185,27 @@ def test_the_first_bad_entry_is_named(file: Path, folder: Path, statement: str, 
     assert as_json.exit_code == 1
     assert json.loads(as_json.stdout)["finding"]["sequence"] == 3
     assert json.loads(as_json.stdout)["whole"]["sequence"] == 2
+
+
+@pytest.mark.parametrize(
+    ("statement", "missing"),
+    [("DROP TABLE entry", "no such table: entry"), ("ALTER TABLE entry RENAME fact TO told", "no such column: fact")],
+)
+def test_a_journal_without_its_table_or_a_column_is_damaged(
+    file: Path, folder: Path, statement: str, missing: str
+) -> None:
+    """What is no longer there was taken away: that is what verifying is for, and no fault of the machine."""
+    change(file, statement)
+    for arguments in ((), ("--heads", folder)):
+        answer = binome("verify", "--file", file, *arguments)
+        assert (answer.exit_code, missing in answer.stdout) == (1, True), answer.output
+        assert answer.stdout.startswith("damaged: entry 1.")
+    for arguments in ((), ("--since", "2025-10-09")):
+        shown = binome("--file", file, *arguments)
+        told = f"binome: {file}: the file is damaged: {missing}; see binome journal verify\n"
+        assert (shown.exit_code, shown.stderr) == (1, told)
+    with pytest.raises(DamagedError, match=missing):
+        SqliteStore(file)
 
 
 def test_a_forked_journal_is_named(tmp_path: Path, folder: Path) -> None:

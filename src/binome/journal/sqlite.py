@@ -176,6 +176,8 @@ class SqliteReader:
         except (apsw.CorruptError, apsw.NotADBError) as error:
             raise DamagedError(f"{self._path}: the file is damaged: {error}") from error
         except (apsw.Error, OSError) as error:
+            if isinstance(error, apsw.SQLError) and str(error).startswith("no such "):  # table or column of the schema
+                raise DamagedError(f"{self._path}: the file is damaged: {error}") from error
             raise StoreError(f"{self._path}: {error}") from error
 
 
