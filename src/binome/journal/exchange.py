@@ -92,7 +92,17 @@ class HeadExchange:
         if (signed.estate, signed.signer) != (self._estate, name):
             raise HeadError(f"the head of {name} in etcd names {shown(signed.signer)} of {shown(signed.estate)}")
         kept = self._folder / f"{self._estate}-{name}{heads.SUFFIX}"
-        reason = heads.objection(signed, [heads.load(kept).key] if kept.exists() else ())
+        pinned = (heads.load(kept).key,) if kept.exists() else ()
+        reason = heads.objection(signed, pinned)
         if reason is not None:
-            raise HeadError(f"the head of {signed.signer} in etcd is not to be believed: {reason}")
+            remedy = f".  {_remedy(name, kept, self._name)}" if pinned and signed.key not in pinned else ""
+            raise HeadError(f"the head of {name} in etcd is not to be believed: {reason}{remedy}")
         heads.write(self._folder, signed)
+
+
+def _remedy(signer: str, kept: Path, here: str) -> str:
+    """What to do about a new key of a signer: only a person can know whether it is that signer's."""
+    return (
+        f"If the disk of {signer} was replaced, and `binome journal key` prints this key there, move {kept} away on "
+        f"{here}; else somebody signs in the name of {signer}"
+    )
