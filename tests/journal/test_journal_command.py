@@ -196,12 +196,12 @@ def test_a_journal_without_its_table_or_a_column_is_damaged(
 ) -> None:
     """What is no longer there was taken away: that is what verifying is for, and no fault of the machine."""
     change(file, statement)
-    for arguments in ((), ("--heads", folder)):
-        answer = binome("verify", "--file", file, *arguments)
+    for witnesses in ([], ["--heads", str(folder)]):
+        answer = binome("verify", "--file", file, *witnesses)
         assert (answer.exit_code, missing in answer.stdout) == (1, True), answer.output
         assert answer.stdout.startswith("damaged: entry 1.")
-    for arguments in ((), ("--since", "2025-10-09")):
-        shown = binome("--file", file, *arguments)
+    for since in ([], ["--since", "2025-10-09"]):
+        shown = binome("--file", file, *since)
         told = f"binome: {file}: the file is damaged: {missing}; see binome journal verify\n"
         assert (shown.exit_code, shown.stderr) == (1, told)
     with pytest.raises(DamagedError, match=missing):
