@@ -81,6 +81,22 @@ def test_a_step_that_is_done_at_last_leaves_no_waiting_behind() -> None:
     assert (plan.position, plan.not_before_ms) == (1, 0)
 
 
+def test_each_step_has_all_of_its_attempts() -> None:
+    """Also the undoing of one: what the step before it used up is not taken from it."""
+    plan = a_plan("undo.0", "")
+    for event in ("done", "failed"):
+        for _ in range(ATTEMPTS - 1):
+            end(plan, "unknown", 1_000)
+        end(plan, event, 1_000)
+        assert (plan.attempts, plan.not_before_ms) == (0, 0)
+    for attempt in range(1, ATTEMPTS):
+        end(plan, "unknown", 1_000)
+        assert (plan.state, plan.attempts) == ("undoing", attempt)
+        assert attempt > 1 or plan.not_before_ms == 1_500
+    end(plan, "unknown", 1_000)
+    assert plan.state == "needs-person"
+
+
 def test_old_news_changes_nothing() -> None:
     plan = a_plan("", "")
     old = ended(plan, "done")

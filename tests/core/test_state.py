@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from binome.core import leadership, maintenance, plan
 from binome.core.decide import decide
+from binome.core.decision import Decision
 from binome.core.entry import EMPTY, Draft, Entry, Fact, Head, UnknownFact, seal
 from binome.core.maintenance import MaintenanceAsked, MaintenanceEndAsked, MaintenanceRefused
 from binome.core.plan import PlanCancelled, PlanClosed, PlanMade, Priority, Step, StepEnded, StepHastened
@@ -142,20 +143,50 @@ def test_a_more_urgent_plan_takes_the_subject_when_the_other_is_undone() -> None
     night.happens(asked("r1"))
     night.decided(0)
 
-    def takeover(*_: object) -> object:
-        from binome.core.decision import Decision
-
+    def takeover(*_: object) -> Decision:
         made = PlanMade("t", "takeover", "database", Priority.TAKEOVER, (Step("database.promote"),))
         return Decision((Draft("t/plan", 0, "takeover", made),))
 
-    decision = decide(LITTORAL, night.state, 0, generation=1, deciders=(takeover,))  # type: ignore[arg-type]
+    decision = decide(LITTORAL, night.state, 0, generation=1, deciders=(takeover,))
     assert [type(draft.fact) for draft in decision.record] == [PlanCancelled]
     night.record(*decision.record)
     assert night.decided(0) == ["maintenance.release"]
-    assert decide(LITTORAL, night.state, 0, generation=1, deciders=(takeover,)).record == ()  # type: ignore[arg-type]
+    assert decide(LITTORAL, night.state, 0, generation=1, deciders=(takeover,)).record == ()
     night.happens(StepEnded("maintenance/r1", 0, True, "done"))
-    night.record(*decide(LITTORAL, night.state, 0, generation=1, deciders=(takeover,)).record)  # type: ignore[arg-type]
+    night.record(*decide(LITTORAL, night.state, 0, generation=1, deciders=(takeover,)).record)
     assert night.decided(0) == ["database.promote"]
+
+
+@pytest.mark.parametrize("priority", [Priority.MAINTENANCE, Priority.REPAIR, Priority.DRILL, Priority.BACKUP])
+def test_a_plan_that_is_not_more_urgent_waits_for_the_end_of_maintenance(priority: Priority) -> None:
+    night = Night()
+    night.happens(asked("r1"))
+    night.decided(0)
+    night.happens(StepEnded("maintenance/r1", 0, False, "done"))
+    made = PlanMade("p", "test", "database", priority, (Step("database.turn"),))
+
+    def wanting(*_: object) -> Decision:
+        return Decision((Draft("p/plan", 0, "test", made),))
+
+    for now_ms in (0, 1000):
+        assert decide(LITTORAL, night.state, now_ms, generation=1, deciders=(wanting,)).record == ()
+    held = night.state.plan_of("database")
+    assert (held and held.id, night.decided(1000)) == ("maintenance/r1", ["maintenance.release"])
+    night.happens(StepEnded("maintenance/r1", 1, False, "done"))
+    assert [draft.fact for draft in decide(LITTORAL, night.state, 1000, generation=1, deciders=(wanting,)).record] == [
+        made
+    ]
+
+
+def test_off_does_not_hasten_what_another_capability_plans() -> None:
+    night = Night()
+    later = (Step("backup.begin"), Step("backup.end", not_before_ms=1000))
+    night.happens(PlanMade("b", "backup", "database", Priority.BACKUP, later))
+    night.happens(StepEnded("b", 0, False, "done"), MaintenanceEndAsked("r1", "database", "ops-1"))
+    assert refusals(night) == ["no maintenance to end"]
+    assert night.decided(999) == []
+    assert night.state.answers == {"r1": "no maintenance to end"}
+    assert night.decided(1000) == ["backup.end"]
 
 
 def test_facts_of_the_future_are_kept_and_passed_over() -> None:

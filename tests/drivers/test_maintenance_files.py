@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
+
+import pytest
 
 from binome.core.entry import Draft, seal
 from binome.core.plan import Command, PlanMade, Step
@@ -59,6 +62,28 @@ def test_an_older_generation_is_refused_also_after_a_restart(tmp_path: Path) -> 
     assert ordered(tmp_path, "release", 6) == "failed"
     assert (tmp_path / "maintenance" / "database").exists()
     assert ordered(tmp_path, "release", 7) == "done"
+
+
+def test_what_is_accepted_is_on_the_disk_before_it_is_carried_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file is synced whole before it takes its name, then the folder with the name; and only then the next."""
+    synced: list[tuple[str, bool, bool]] = []
+    accepted, held = tmp_path / "accepted", tmp_path / "maintenance" / "database"
+
+    def fsync(file: int) -> None:
+        path = Path(f"/proc/self/fd/{file}").readlink()
+        assert path.is_dir() or path.stat().st_size > 0
+        synced.append((str(path.relative_to(tmp_path)), accepted.exists(), held.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert ordered(tmp_path, "hold", 1) == "done"
+    assert synced == [
+        ("accepted.new", False, False),
+        (".", True, False),
+        ("maintenance/database.new", True, False),
+        ("maintenance", True, True),
+    ]
 
 
 def test_a_step_that_was_overtaken_is_refused(tmp_path: Path) -> None:

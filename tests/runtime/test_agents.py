@@ -50,6 +50,29 @@ def test_an_order_is_carried_out_and_its_outcome_comes_back(tmp_path: Path) -> N
     agents_night(tmp_path, test)
 
 
+def test_what_is_accepted_is_on_the_disk_before_it_is_carried_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, synced = tmp_path / "data" / "other", []
+
+    async def test(world: AgentWorld) -> None:
+        roll = world.lookout("a")
+        hands = world.agent("other")
+        await world.connected("other", "a")
+
+        def fsync(file: int) -> None:
+            path = Path(f"/proc/self/fd/{file}").readlink()
+            if path.is_relative_to(folder):
+                synced.append((str(path.relative_to(folder)), (folder / "accepted").exists(), len(hands.done)))
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        assert (await roll.order("other", command(), 5)).result == "done"
+        assert synced == [("accepted.new", False, 0), (".", True, 0)]
+        assert len(hands.done) == 1
+
+    agents_night(tmp_path, test)
+
+
 def test_the_agent_beside_a_lookout_and_the_lookout_do_not_displace_each_other(tmp_path: Path) -> None:
     async def test(world: AgentWorld) -> None:
         for name in "ab":

@@ -9,7 +9,7 @@ import pytest
 from binome.core.decision import Decision, View
 from binome.core.entry import Draft, seal
 from binome.core.maintenance import MaintenanceAsked, MaintenanceEndAsked
-from binome.core.plan import Outcome, PlanCancelled, PlanMade, Priority, Step
+from binome.core.plan import Command, Outcome, PlanCancelled, PlanMade, Priority, Step
 from binome.runtime.loop import DEADLINE_S
 from tests.runtime.world import World, run, settle
 
@@ -257,6 +257,59 @@ def test_a_driver_that_never_returns_has_an_unknown_outcome() -> None:
         await world.clock.pass_(1)
         assert world.kinds()[:3] == WHOLE[:3]
         assert world.loop.state.plans["maintenance/r1"].attempts == 1
+        await world.crash()
+
+    run(night)
+
+
+class Endless:
+    """A driver that never returns, and says when it is made to."""
+
+    def __init__(self) -> None:
+        self.begun, self.ended = 0, 0
+
+    async def carry_out(self, command: Command) -> Outcome:
+        self.begun += 1
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.ended += 1
+        raise AssertionError("nothing ends it but its end")
+
+
+def test_a_driver_is_ended_at_its_deadline() -> None:
+    """Else it might still do its part while the step is carried out again, or undone."""
+
+    async def night() -> None:
+        world, endless = World(), Endless()
+        world.loop.drivers = {"maintenance": endless}
+        await world.start()
+        await world.happens(ASKED)
+        await world.clock.pass_(DEADLINE_S - 1)
+        assert (endless.begun, endless.ended) == (1, 0)
+        await world.clock.pass_(1)
+        assert (endless.begun, endless.ended) == (1, 1)
+        await world.clock.pass_(1)
+        assert (endless.begun, endless.ended) == (2, 1)
+        await world.crash()
+        assert endless.ended == 2
+
+    run(night)
+
+
+def test_nothing_is_undone_while_it_is_still_being_done() -> None:
+    async def night() -> None:
+        world = World()
+        world.hands.holding = asyncio.Event()
+        await world.start()
+        await world.happens(ASKED)
+        await world.happens(PlanCancelled("maintenance/r1"))
+        await world.clock.pass_(30)
+        assert world.loop.state.plans["maintenance/r1"].state == "undoing"
+        assert [command.id for command in world.hands.commands] == ["maintenance/r1/0"]
+        world.hands.holding.set()
+        await settle()
+        assert [command.id for command in world.hands.commands] == ["maintenance/r1/0", "maintenance/r1/0/undo"]
         await world.crash()
 
     run(night)
