@@ -76,6 +76,17 @@ def test_with_json_the_answer_is_all_that_is_printed(
     assert json.loads(result.stdout) == {"request": door.asked[0]["request"], **answer}
 
 
+@pytest.mark.parametrize("why", ["", "  "])
+def test_maintenance_needs_a_reason(door: Door, why: str) -> None:
+    asked = ("maintenance", "on", "web", "--for", "1h", "--why", why, "--socket", str(door.path))
+    result = CliRunner().invoke(app, asked)
+    assert (result.exit_code, result.output) == (
+        2,
+        "binome: --why: say why, in one line: your colleagues read it; nothing was done.\n",
+    )
+    assert door.asked == []
+
+
 def test_plans_are_listed(door: Door) -> None:
     plan = {"plan": "maintenance/r1", "subject": "web", "state": "needs-person", "why": "disks", "trouble": "no answer"}
     door.answer = {"plans": [plan]}

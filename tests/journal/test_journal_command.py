@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec import json as wire
 from typer.testing import CliRunner, Result
@@ -20,10 +21,18 @@ from typer.testing import CliRunner, Result
 from binome.cli.journal import _moment_ms
 from binome.cli.journal_text import words
 from binome.cli.main import app
-from binome.core import maintenance, plan
+from binome.core import looking, maintenance, plan, scope, silence, takeover
+from binome.core.causes import Kind
+from binome.core.database import DatabaseSeen
 from binome.core.entry import EMPTY, Draft, Entry, Fact, UnknownFact, seal
+from binome.core.looking import LookoutsHeard, VerdictsAgreed
 from binome.core.maintenance import MaintenanceAsked, MaintenanceRefused
 from binome.core.plan import PlanMade, Step, StepEnded
+from binome.core.quorum import Agreed
+from binome.core.scope import Cause, Confidence, Ended, Manner, ScopeChanged, ScopeEnded, ScopeOpened
+from binome.core.silence import SiteHeard, SiteSilent
+from binome.core.takeover import DatabaseMoved
+from binome.core.verdict import Verdict
 from binome.journal import heads
 from binome.journal.sqlite import DamagedError, SqliteStore
 from tests.journal.store_suite import Happened
@@ -113,6 +122,62 @@ def test_json_is_what_is_stored_an_entry_a_line(file: Path) -> None:
 def test_only_some_kinds(file: Path) -> None:
     shown = binome("--file", file, "--kind", "plan-made", "--kind", "of-tomorrow").stdout.splitlines()
     assert [line.split()[5] for line in shown[1:]] == ["plan-made", "of-tomorrow"]
+
+
+def test_a_kind_that_is_none_is_refused_with_those_that_are(file: Path) -> None:
+    for more in ((), ("--follow",), ("--json",)):
+        shown = binome("--file", file, "--kind", "plan-made", "--kind", "plan-mode", *more)
+        assert (shown.exit_code, shown.stdout) == (2, "")
+        assert shown.stderr.startswith("binome: --kind plan-mode is no kind of fact.  The kinds are database-moved, ")
+        assert all(kind in shown.stderr for kind in ("maintenance-asked", "verdicts-agreed", "leadership-taken"))
+    assert binome("--file", file, "--kind", "scope-opened").exit_code == 0, "known, and none is there"
+
+
+CAUSE = Cause(Kind.SITE, "sbg", Manner.LOST, NIGHT_MS, 5, 6, ("gra", "par"), Confidence.CONFIRMED, ("sbg-edge",))
+DOWN, UP = Agreed(Verdict.DOWN, NIGHT_MS, ("gra-edge",), {"par": Verdict.UP}), Agreed(Verdict.UP, NIGHT_MS)
+
+
+SEEN: list[tuple[Fact, str]] = [
+    (VerdictsAgreed({"a": UP, "b": DOWN}, confirmed=True), "up: a; down: b"),
+    (
+        VerdictsAgreed({**{f"t{n:,}": DOWN for n in range(1_500)}, "a": UP}, confirmed=False, more=True),
+        "up: a; down: t0, t1, t2 and 1,497 more; unconfirmed; more to come",
+    ),
+    (LookoutsHeard({"sbg-edge": NIGHT_MS}), "silent: sbg-edge since 10:53:20"),
+    (LookoutsHeard({}), "all are heard"),
+    (
+        ScopeOpened("site/sbg/1", CAUSE, ("a", "b")),
+        "site/sbg/1: site/sbg lost since 10:53:20, 5 of 6 targets, seen from gra, par",
+    ),
+    (
+        ScopeChanged("site/sbg/1", msgspec.structs.replace(CAUSE, seen_from=(), confidence=Confidence.PROVISIONAL), ()),
+        "site/sbg/1: site/sbg lost since 10:53:20, 5 of 6 targets; unconfirmed",
+    ),
+    (ScopeEnded("site/sbg/1", Ended.UP_AGAIN), "site/sbg/1: all of it is up again"),
+    (ScopeEnded("s/1", Ended.JOINED, "s/2"), "s/1: it is a part of another, s/2"),
+    (SiteSilent("sbg", 3_040, ("gra", "par"), True), "sbg for 3.0 s, seen from gra, par"),
+    (SiteSilent("sbg", 3_040, ("gra",), False), "sbg for 3.0 s, seen from gra; unconfirmed"),
+    (SiteHeard("sbg"), "sbg"),
+    (DatabaseSeen("db", "gra-db", ("sbg-db",)), "db: gra-db is primary, sbg-db has every write"),
+    (DatabaseSeen("db", "gra-db"), "db: gra-db is primary, nobody else has every write"),
+    (
+        DatabaseMoved("takeover/x", "db", "gra-db", "sbg-db"),
+        "db: gra-db is primary, sbg-db is waited for no longer; takeover/x",
+    ),
+]
+
+
+@pytest.mark.parametrize(("fact", "said"), SEEN)
+def test_what_was_seen_is_told_in_words(fact: Fact, said: str) -> None:
+    assert words(fact, NIGHT_MS) == said
+
+
+def test_no_fact_is_told_as_a_dictionary() -> None:
+    """Every kind that has a field of several values has words for it."""
+    told = {type(fact) for fact, _ in SEEN}
+    several = ("tuple", "dict", "Cause")
+    for kind in (*looking.FACTS, *scope.FACTS, *silence.FACTS, *takeover.FACTS):
+        assert kind in told or not any(name in str([*kind.__annotations__.values()]) for name in several), kind
 
 
 @pytest.mark.parametrize(

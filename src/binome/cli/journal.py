@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -14,8 +14,9 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from binome.cli.exits import Exit, fail, print_json
-from binome.cli.journal_text import day_of, kind_of, line_of, verdict_lines
+from binome.cli.journal_text import ILLEGIBLE, day_of, kind_of, line_of, verdict_lines
 from binome.core.entry import EMPTY, Entry, follows
+from binome.core.state import VOCABULARY
 from binome.estate.scalars import Milliseconds
 from binome.journal import heads
 from binome.journal.inspect import inspect
@@ -52,6 +53,7 @@ def show(  # noqa: PLR0917
     since_ms = None if since is None else _moment_ms(since, datetime.now().astimezone())
     reader = _reader(path)
     try:
+        _check_kinds(reader, kind or ())
         first = 1 if since_ms is None else reader.first_since(since_ms)
         damaged, day = False, ""
         for entry, reason in _entries(reader, first, follow=follow):
@@ -132,6 +134,16 @@ def _reader(path: Path) -> SqliteReader:
         fail(f"binome: {error}; nothing was done.", Exit.BAD_INPUT)
     except StoreError as error:
         fail(f"binome: {error}", Exit.ENVIRONMENT)
+
+
+def _check_kinds(reader: SqliteReader, kinds: Collection[str]) -> None:
+    """Ends the command for a kind that this version does not know and of which nothing is in the file."""
+    strange = set(kinds) - {*VOCABULARY.kinds, ILLEGIBLE}
+    if strange:
+        strange -= {kind_of(entry) for entry, _ in _entries(reader, 1, follow=False)}
+    if strange:
+        known = ", ".join(sorted(VOCABULARY.kinds))
+        fail(f"binome: --kind {min(strange)} is no kind of fact.  The kinds are {known}.", Exit.BAD_INPUT)
 
 
 def _entries(reader: SqliteReader, first: int, *, follow: bool) -> Iterator[tuple[Entry, str | None]]:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from datetime import datetime
 
 import msgspec
 
+from binome.core.database import DatabaseSeen
 from binome.core.entry import Entry, Fact, UnknownFact
+from binome.core.looking import LookoutsHeard, VerdictsAgreed
 from binome.core.maintenance import MaintenanceAsked, MaintenanceEndAsked, MaintenanceEnding, MaintenanceRefused
 from binome.core.plan import PlanCancelled, PlanClosed, PlanMade, StepEnded, StepHastened
+from binome.core.scope import Confidence, ScopeChanged, ScopeEnded, ScopeOpened
+from binome.core.silence import SiteHeard, SiteSilent
 from binome.core.state import VOCABULARY
+from binome.core.takeover import DatabaseMoved
+from binome.core.verdict import Verdict as Believed
 from binome.journal.verify import Verdict
+
+ILLEGIBLE = "illegible"
+"""The kind of what says none."""
+NAMED = 3
+"""So many names of a list are printed; the others are counted."""
 
 
 def kind_of(entry: Entry) -> str:
@@ -19,7 +31,7 @@ def kind_of(entry: Entry) -> str:
     try:
         kind: object = json.loads(bytes(entry.fact))["kind"]
     except (ValueError, KeyError, TypeError):
-        return "illegible"
+        return ILLEGIBLE
     return str(kind)
 
 
@@ -79,8 +91,52 @@ def words(fact: Fact, at_ms: int) -> str:
         case UnknownFact():
             said = _unknown(fact.raw)
         case _:
-            said = _fields(msgspec.to_builtins(msgspec.structs.asdict(fact)))
+            said = _seen(fact) or _fields(msgspec.to_builtins(msgspec.structs.asdict(fact)))
     return said
+
+
+def _seen(fact: Fact) -> str:
+    """A fact about what was seen, in words; empty for any other."""
+    match fact:
+        case VerdictsAgreed():
+            told = {one: [name for name, agreed in fact.verdicts.items() if agreed.verdict is one] for one in Believed}
+            said = "; ".join(f"{verdict}: {_names(names)}" for verdict, names in told.items() if names)
+            return f"{said}{_unless(fact.confirmed)}{'; more to come' if fact.more else ''}"
+        case LookoutsHeard():
+            silent = [f"{name} since {_local(since_ms, '%H:%M:%S')}" for name, since_ms in fact.silent.items()]
+            return f"silent: {_names(silent)}" if silent else "all are heard"
+        case ScopeOpened(cause=cause) | ScopeChanged(cause=cause):
+            since = _local(cause.since_ms, "%H:%M:%S")
+            seen = f", seen from {_names(cause.seen_from)}" if cause.seen_from else ""
+            confirmed = cause.confidence in (Confidence.CONFIRMED, Confidence.PARTLY)
+            count = f"{cause.silent} of {_count(cause.of, 'target')}"
+            return f"{fact.scope}: {cause.name} {cause.manner} since {since}, {count}{seen}{_unless(confirmed)}"
+        case ScopeEnded():
+            return f"{fact.scope}: {fact.why}{f', {fact.into}' if fact.into else ''}"
+        case SiteSilent():
+            seen = f", seen from {_names(fact.seen_from)}" if fact.seen_from else ""
+            return f"{fact.site} for {fact.lasted_ms / 1000:.1f} s{seen}{_unless(fact.confirmed)}"
+        case SiteHeard():
+            return fact.site
+        case DatabaseSeen():
+            behind = (
+                f"{_names(fact.synchronous)} has every write" if fact.synchronous else "nobody else has every write"
+            )
+            return f"{fact.service}: {fact.primary} is primary, {behind}"
+        case DatabaseMoved():
+            released = f", {fact.released} is waited for no longer" if fact.released else ""
+            return f"{fact.service}: {fact.primary} is primary{released}; {fact.plan}"
+    return ""
+
+
+def _names(names: Collection[str]) -> str:
+    """The first of some names, and how many others there are."""
+    first, others = list(names)[:NAMED], len(names) - NAMED
+    return f"{', '.join(first)}{f' and {others:,} more' if others > 0 else ''}"
+
+
+def _unless(confirmed: bool) -> str:
+    return "" if confirmed else "; unconfirmed"
 
 
 def _unknown(raw: bytes) -> str:

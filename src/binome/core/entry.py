@@ -125,6 +125,7 @@ class Vocabulary:
     """The kinds of fact that this version knows: every subclass of Fact that it is given."""
 
     def __init__(self, *kinds: type[Fact]) -> None:
+        self.kinds = tuple(str(kind.__struct_config__.tag) for kind in kinds)
         self._decoders = {kind.__struct_config__.tag: msgspec.json.Decoder(kind) for kind in kinds}
 
     def read(self, entry: Entry) -> Fact:
