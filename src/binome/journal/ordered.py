@@ -131,7 +131,7 @@ class OrderedJournal:
         return self._view.leader is not None and self._problems.keys().isdisjoint(("following", "mark"))
 
     async def append(self, drafts: Sequence[Draft], *, after: int | None = None) -> None:
-        """Adds facts, in at most 20 transactions a second; durable in etcd when it returns."""
+        """Adds facts, in at most 20 transactions a second, commits counted; durable in etcd when it returns."""
         async with self._appending:
             if self._in_doubt:
                 self._campaign.ours()
@@ -153,6 +153,7 @@ class OrderedJournal:
             if not fresh:
                 return True
             entries = self._sealed(fresh.values(), reign)
+            self._spend()
             return await self._put(reign, entries, (), conditions, actions)
 
     async def follow(self, after: int, timeout_s: float) -> Sequence[Entry]:
@@ -264,7 +265,11 @@ class OrderedJournal:
         earliest_s = self._paid_until_s - APPENDS_AT_ONCE / APPENDS_PER_S
         if now_s < earliest_s:
             await self._clock.sleep(earliest_s - now_s)
-        self._paid_until_s = max(now_s, self._paid_until_s) + 1 / APPENDS_PER_S
+        self._spend()
+
+    def _spend(self) -> None:
+        """Counts an append, which the ones after it wait for. A commit counts and never waits: a takeover must not."""
+        self._paid_until_s = max(self._clock.monotonic_s(), self._paid_until_s) + 1 / APPENDS_PER_S
 
     async def _put(
         self,
