@@ -21,10 +21,11 @@ from typer.testing import CliRunner, Result
 from binome.cli.journal import _moment_ms
 from binome.cli.journal_text import words
 from binome.cli.main import app
-from binome.core import looking, maintenance, plan, scope, silence, takeover
+from binome.core import impact, incident, looking, maintenance, plan, scope, silence, takeover
 from binome.core.causes import Kind
 from binome.core.database import DatabaseSeen
 from binome.core.entry import EMPTY, Draft, Entry, Fact, UnknownFact, seal
+from binome.core.impact import ProductUnusable, ProductUsable
 from binome.core.looking import LookoutsHeard, VerdictsAgreed
 from binome.core.maintenance import MaintenanceAsked, MaintenanceRefused
 from binome.core.plan import PlanMade, Step, StepEnded
@@ -128,7 +129,7 @@ def test_a_kind_that_is_none_is_refused_with_those_that_are(file: Path) -> None:
     for more in ((), ("--follow",), ("--json",)):
         shown = binome("--file", file, "--kind", "plan-made", "--kind", "plan-mode", *more)
         assert (shown.exit_code, shown.stdout) == (2, "")
-        assert shown.stderr.startswith("binome: --kind plan-mode is no kind of fact.  The kinds are database-moved, ")
+        assert shown.stderr.startswith("binome: --kind plan-mode is no kind of fact.  The kinds are ")
         assert all(kind in shown.stderr for kind in ("maintenance-asked", "verdicts-agreed", "leadership-taken"))
     assert binome("--file", file, "--kind", "scope-opened").exit_code == 0, "known, and none is there"
 
@@ -158,6 +159,9 @@ SEEN: list[tuple[Fact, str]] = [
     (SiteSilent("sbg", 3_040, ("gra", "par"), True), "sbg for 3.0 s, seen from gra, par"),
     (SiteSilent("sbg", 3_040, ("gra",), False), "sbg for 3.0 s, seen from gra; unconfirmed"),
     (SiteHeard("sbg"), "sbg"),
+    (ProductUnusable("shop", NIGHT_MS, ("web", "db"), True), "shop since 10:53:20, without web, db"),
+    (ProductUnusable("shop", NIGHT_MS, ("web",), False), "shop since 10:53:20, without web; unconfirmed"),
+    (ProductUsable("shop", NIGHT_MS), "shop since 10:53:20"),
     (DatabaseSeen("db", "gra-db", ("sbg-db",)), "db: gra-db is primary, sbg-db has every write"),
     (DatabaseSeen("db", "gra-db"), "db: gra-db is primary, nobody else has every write"),
     (
@@ -176,7 +180,7 @@ def test_no_fact_is_told_as_a_dictionary() -> None:
     """Every kind that has a field of several values has words for it."""
     told = {type(fact) for fact, _ in SEEN}
     several = ("tuple", "dict", "Cause")
-    for kind in (*looking.FACTS, *scope.FACTS, *silence.FACTS, *takeover.FACTS):
+    for kind in (*looking.FACTS, *scope.FACTS, *silence.FACTS, *takeover.FACTS, *impact.FACTS, *incident.FACTS):
         assert kind in told or not any(name in str([*kind.__annotations__.values()]) for name in several), kind
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from binome.core.database import DatabaseSeen
 from binome.core.entry import Entry, Fact, UnknownFact
+from binome.core.impact import ProductUnusable, ProductUsable
 from binome.core.looking import LookoutsHeard, VerdictsAgreed
 from binome.core.maintenance import MaintenanceAsked, MaintenanceEndAsked, MaintenanceEnding, MaintenanceRefused
 from binome.core.plan import PlanCancelled, PlanClosed, PlanMade, StepEnded, StepHastened
@@ -126,6 +127,11 @@ def _seen(fact: Fact) -> str:
         case DatabaseMoved():
             released = f", {fact.released} is waited for no longer" if fact.released else ""
             return f"{fact.service}: {fact.primary} is primary{released}; {fact.plan}"
+        case ProductUnusable():
+            since, services = _local(fact.since_ms, "%H:%M:%S"), _names(fact.services)
+            return f"{fact.product} since {since}, without {services}{_unless(fact.confirmed)}"
+        case ProductUsable():
+            return f"{fact.product} since {_local(fact.since_ms, '%H:%M:%S')}"
     return ""
 
 
