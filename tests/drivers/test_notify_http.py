@@ -233,10 +233,21 @@ def test_a_get_carries_its_form_in_the_url() -> None:
     assert side.requests[0][0] == "GET /send?to=%2B33600000001&text=a%26b+%C3%BC HTTP/1.1"
 
 
+def test_without_a_body_a_provider_is_told_the_plain_things_and_the_secret_as_a_token() -> None:
+    one = SmsHttp("s", sender('kind: sms-http, url: "https://x.example", secret: "env:P"'), known)
+    values = {"to": "+336", "text": 'a "b"', "id": "7", "secret": "word"}
+    assert json.loads(one._body(values)) == {"to": "+336", "text": 'a "b"', "id": "7"}
+    assert one._headers(values)["Authorization"] == "Bearer word"
+    told = SmsHttp(
+        "s", sender('kind: sms-http, url: "https://x.example", secret: "env:P", headers: {X-Key: "k"}'), known
+    )
+    assert "Authorization" not in told._headers(values)
+
+
 @pytest.mark.parametrize(
     ("factory", "text", "said"),
     [
-        (SmsHttp, "kind: sms-http", "`url` and `body`"),
+        (SmsHttp, "kind: sms-http", "`url`"),
         (SmsHttp, 'kind: sms-http, url: "https://x.example", format: form, body: "nothing"', "no {text}"),
         (Webhook, 'kind: webhook, url: "https://x.example"', "`secret`"),
     ],

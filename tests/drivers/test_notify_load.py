@@ -27,6 +27,9 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> list[EntryPoint]:
     return points
 
 
+LITTORAL = (Path(__file__).parents[2] / "examples" / "littoral" / "estate.yaml").read_text()
+
+
 def senders(text: str) -> dict[str, Sender]:
     return dict(load_estate(text.encode()).people.senders)
 
@@ -55,11 +58,16 @@ def test_a_sender_that_cannot_be_is_a_problem_and_the_others_go_on(registered: l
     loaded = load(three, lambda _place: "s")
     assert list(loaded.senders) == ["b"]
     assert loaded.problems == (
-        "sender a: an smtp sender needs `host` and `from`.",
+        "sender a: an smtp sender needs `host`.",
         "sender c cannot be loaded: No module named 'no'.  Install the extra `binome[paging]`.",
     )
     registered.append(EntryPoint("smtp", "another:Sender", GROUP))
     assert "registered by another:Sender and binome.drivers.notify.smtp:Smtp" in load(three, secret_of).problems[0]
+
+
+def test_the_senders_of_the_example_can_send_as_they_stand(registered: list[EntryPoint]) -> None:
+    loaded = load(senders(LITTORAL), lambda _place: "s")
+    assert (set(loaded.senders), loaded.problems) == ({"sms-gateway", "mail"}, ())
 
 
 def test_a_secret_is_of_one_line_and_never_in_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,8 @@ headers only `{secret}` and `{id}` stand for anything. Accepted is an answer wit
 from 200 to 299 unless given) and, where there is `accepted.json`, with a value at the end of that way that matches;
 with `matches` alone the answer itself must. With neither, JSON, a form's plain words and no text at all are believed by
 the status alone, a page of HTML never is. All else that came with such a status is unknown: perhaps it was taken.
+
+Without a `body` the provider is told `to`, `text` and `id`, and, without `headers` too, the secret as a bearer's token.
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ from binome.ports import Delivery, Message
 _PLACE = re.compile(r"\{(to|text|id|secret)\}")
 _IN_HEADERS = re.compile(r"\{(id|secret)\}")
 _LOOKED_AT = 2_000  # characters that a pattern is tried on
+PLAIN_JSON = '{"to": "{to}", "text": "{text}", "id": "{id}"}'
+PLAIN_FORM = "to={to}&text={text}&id={id}"
+"""What a provider is told where the estate says nothing of it."""
 _CONTENT = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
 
 
@@ -36,14 +41,12 @@ class SmsHttp:
 
     def __init__(self, name: str, options: Sender, secret: Callable[[str], str], *, total_s: float = TOTAL_S) -> None:
         """Raises ValueError where the estate does not say whom to ask, or what."""
-        if options.url is None or options.body is None:
-            raise ValueError("an sms-http sender needs `url` and `body`.  See docs/pages.md for examples.")
+        if options.url is None:
+            raise ValueError("an sms-http sender needs `url`.  See docs/pages.md for examples.")
+        as_json = options.format == "json" and options.method != "GET"
+        body = options.body or (PLAIN_JSON if as_json else PLAIN_FORM)
         self._url, self._options, self._secret, self._total_s = options.url, options, secret, total_s
-        self._template: Any = (
-            json.loads(options.body)
-            if options.format == "json" and options.method != "GET"
-            else parse_qsl(options.body, keep_blank_values=True)
-        )
+        self._template: Any = json.loads(body) if as_json else parse_qsl(body, keep_blank_values=True)
         if "{text}" not in str(_filled(self._template, {"to": "", "text": "{text}", "id": "", "secret": ""})):
             raise ValueError(f"`body` of {name} has no {{text}} where its `format` has texts.  See docs/pages.md.")
 
@@ -65,6 +68,8 @@ class SmsHttp:
         headers = {
             name: _IN_HEADERS.sub(lambda found: values[found[1]], text) for name, text in self._options.headers.items()
         }
+        if self._options.body is None and not headers and values["secret"]:
+            headers["Authorization"] = f"Bearer {values['secret']}"
         if self._options.method != "GET" and "content-type" not in {name.lower() for name in headers}:
             headers["Content-Type"] = _CONTENT[self._options.format]
         return headers

@@ -48,13 +48,13 @@ class Smtp:
 
         Raises ValueError where the estate does not say whom to ask, or who it is from.
         """
-        if options.host is None or options.from_ is None:
-            raise ValueError("an smtp sender needs `host` and `from`.")
+        if options.host is None:
+            raise ValueError("an smtp sender needs `host`.")
         if (options.user is None) != (options.secret is None):
             raise ValueError("an smtp sender needs `user` and `secret`, or neither.")
         if options.user is not None and options.tls == "none":
             raise ValueError("an smtp sender with an account needs `tls: starttls` or `tls: implicit`.")
-        self._host, self._from, self._options = options.host, options.from_, options
+        self._host, self._from, self._options = options.host, options.from_ or f"binome@{options.host}", options
         self._secret, self._total_s, self._tls = secret, total_s, tls
 
     async def send(self, message: Message) -> Delivery:
