@@ -104,7 +104,7 @@ async def main(path: Path) -> None:
     async with EtcdClient(settings["endpoints"], timing=Timing(patience_s=PATIENCE_S)) as etcd:
         hand = Hand(settings, etcd)
         if not settings["members"]:
-            await etcd.range("/service/", prefix=True)
+            await _connected(etcd)
         waiting = asyncio.create_task(asyncio.to_thread(Path(settings["go"]).read_bytes))
         looking = asyncio.create_task(_look(etcd)) if not settings["members"] else None
         hand.write_down("ready", time.monotonic(), Outcome("done"))
@@ -113,6 +113,17 @@ async def main(path: Path) -> None:
             await asyncio.gather(*(hand.carry_out(command, number * 10 + at) for at, command in enumerate(step)))
         if looking is not None:
             looking.cancel()
+
+
+async def _connected(etcd: EtcdClient) -> None:
+    """Returns when etcd has answered: it may be electing a leader just now, because that one was cut off too."""
+    while True:
+        try:
+            await etcd.range("/service/", prefix=True)
+        except (EtcdError, EtcdUnknownError):
+            await asyncio.sleep(0.1)
+        else:
+            return
 
 
 async def _look(etcd: EtcdClient) -> None:
