@@ -16,6 +16,8 @@ from binome.cli.main import app
 
 ON = ("maintenance", "on", "web", "--for", "1h", "--why", "disks")
 OFF = ("maintenance", "off", "web")
+TAKE = ("takeover", "database", "--code", "123456", "--yes")
+MOVE = ("switchover", "database", "--to", "sbg-db", "--yes")
 CLOSE = ("plan", "close", "maintenance/r1", "--why", "by hand")
 
 
@@ -50,6 +52,14 @@ def door(tmp_path: Path) -> Iterator[Door]:
         (ON, {"answer": "granted"}, 0, "web is in maintenance until"),
         (OFF, {"answer": "granted"}, 0, "web is released.\n"),
         (CLOSE, {"answer": "granted"}, 0, "maintenance/r1 is closed.\n"),
+        (TAKE, {"answer": "granted"}, 0, "database is taken over.\n"),
+        (MOVE, {"answer": "granted"}, 0, "database has moved.\n"),
+        (
+            TAKE,
+            {"answer": "its primary is not lost"},
+            1,
+            "binome: refused: its primary is not lost; nothing was done.\n",
+        ),
         (ON, {"answer": "no such subject"}, 1, "binome: refused: no such subject; nothing was done.\n"),
         (ON, {"answer": "it could not be held: x"}, 1, "binome: refused: it could not be held: x.\n"),
         (OFF, {"unknown": "the journal has it"}, 4, "binome: unknown whether it was done: the journal has it\n"),
@@ -94,3 +104,13 @@ def test_plans_are_listed(door: Door) -> None:
     assert result.stdout == "maintenance/r1   web, needs-person   disks   no answer\n"
     door.answer = {"plans": []}
     assert CliRunner().invoke(app, ["plan", "list", "--socket", str(door.path)]).stdout == "Nothing is planned.\n"
+
+
+@pytest.mark.parametrize("command", ["takeover", "switchover"])
+def test_what_moves_a_database_asks_for_its_name_once_more(command: str, door: Door) -> None:
+    door.answer = {"answer": "granted"}
+    slipped = CliRunner().invoke(app, [command, "database", "--socket", str(door.path)], input="databse\n")
+    assert (slipped.exit_code, door.asked) == (2, [])
+    assert "that is not its name; nothing was done" in slipped.output
+    meant = CliRunner().invoke(app, [command, "database", "--socket", str(door.path)], input="database\n")
+    assert (meant.exit_code, len(door.asked)) == (0, 1), meant.output

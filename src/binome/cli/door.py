@@ -14,6 +14,7 @@ import typer
 from binome.cli.exits import Exit, fail, print_json
 from binome.cli.journal_text import printable
 from binome.core.maintenance import GRANTED, Refused
+from binome.core.takeover import Refused as NotMoved
 from binome.render import Folders
 
 Door = Annotated[Path, typer.Option("--socket", help="The socket of `binome run` on this server.")]
@@ -69,5 +70,5 @@ def granted(door: Path, kind: str, *, as_json: bool, **values: Any) -> None:
     if "unknown" in answer:
         fail(f"binome: unknown whether it was done: {answer['unknown']}", Exit.UNKNOWN)
     if answer["answer"] != GRANTED:
-        nothing = "; nothing was done" if answer["answer"] in set(Refused) else ""
+        nothing = "; nothing was done" if answer["answer"] in {*Refused, *NotMoved} else ""
         fail(f"binome: refused: {answer['answer']}{nothing}.", Exit.BAD_ANSWER)

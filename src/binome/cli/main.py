@@ -19,6 +19,7 @@ from binome.cli import (
     render,
     run,
     status,
+    takeover,
 )
 from binome.cli.check import check
 from binome.cli.preflight import preflight
@@ -39,6 +40,8 @@ app.command()(demo.demo)
 app.command()(run.run)
 app.command()(status.status)
 app.command()(explain.explain)
+app.command()(takeover.takeover)
+app.command()(takeover.switchover)
 app.add_typer(maintenance.app, name="maintenance")
 app.add_typer(plan.app, name="plan")
 app.add_typer(journal.app, name="journal")
