@@ -56,7 +56,10 @@ def test_who_stands_beside_a_primary_leads_only_where_nobody_else_can(members: L
     async def test(servers: Lookouts) -> None:
         led = await leader(servers)
         apart = next(name for name in servers.names if name != led)
-        servers.beside_primary = set(servers.names) - {apart}
+        (other,) = set(servers.names) - {led, apart}
+        servers.beside_primary = {led, other}
+        await servers.stop(other)  # it may be in the middle of a campaign, and has asked before where it stands
+        servers.start(other)
         await servers.stop(led)
         assert await leader(servers) == apart
         servers.start(led)
