@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from binome.estate import Estate, load
-from binome.render import Folders, RenderError, render
+from binome.render import Folders, RenderError, places, render
 from binome.render.places import PEER_PORT
 
 LITTORAL = (Path(__file__).parents[2] / "examples" / "littoral" / "estate.yaml").read_text()
@@ -213,3 +213,8 @@ def test_the_root_changes_paths_and_nothing_else(server: str, root: str) -> None
 def test_what_cannot_be_rendered_is_named(server: str, old: str, new: str, words: str) -> None:
     with pytest.raises(RenderError, match=words):
         render(littoral(old, new), server)
+
+
+def test_no_two_listeners_of_a_server_want_one_port() -> None:
+    ports = [value for name, value in vars(places).items() if name.endswith("_PORT")]
+    assert len(ports) == len(set(ports)) > 5

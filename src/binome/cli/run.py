@@ -159,10 +159,6 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
                 asyncio.get_running_loop().add_signal_handler(number, _stop, tasks)
 
 
-def _all_of(troubled: list[Callable[[], list[str]]]) -> list[str]:
-    return [one for ask in troubled for one in ask()]
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[SqliteStore]:
     store = SqliteStore(path)

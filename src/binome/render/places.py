@@ -18,7 +18,7 @@ HEARTBEAT_PORT = 8710
 METRICS_PORT = 8711
 """Where each lookout gives its metrics, to the servers of the estate alone."""
 PEER_PORT = 7117
-ACK_PORT = 8711
+ACK_PORT = 8712
 """Where lookouts show the pages behind acknowledgement links."""
 
 
