@@ -98,7 +98,7 @@ def member_of(lab: Lab, server: str) -> dict[str, str]:
         "data": f"{folders.data}/postgresql",
         "configuration": f"{folders.configuration}/{lab.database()}.patroni.yml",
         "host": lab.estate.servers[server].address or "",
-        "sockets": folders.run,
+        "sockets": f"{folders.run}/postgresql",
     }
 
 

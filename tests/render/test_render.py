@@ -12,6 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from binome.cli.agent_start import settings_of
 from binome.estate import Estate, load
 from binome.render import Folders, RenderError, places, render
 from binome.render.places import PEER_PORT
@@ -25,6 +26,7 @@ def littoral(old: str = "", new: str = "") -> Estate:
 
 
 OF_A_MEMBER = ("/etc/binome/coordination.etcd.yml", "/etc/binome/database.patroni.yml")
+BINOME, FOLDERS = "/etc/systemd/system/binome.service", "/etc/tmpfiles.d/binome.conf"
 
 
 def parsed(estate: Estate, server: str, ending: str, **options: Any) -> dict[str, Any]:
@@ -36,17 +38,50 @@ def parsed(estate: Estate, server: str, ending: str, **options: Any) -> dict[str
 
 def test_each_server_gets_the_files_of_its_own_engines() -> None:
     estate = littoral()
+    edge = ["/etc/binome/edge.haproxy.cfg", "/etc/systemd/system/binome-edge.service", BINOME, FOLDERS]
+    coordination = "/etc/systemd/system/binome-coordination.service"
+    member = [*OF_A_MEMBER, coordination, "/etc/systemd/system/binome-database.service", BINOME, FOLDERS]
     assert {server: sorted(render(estate, server)) for server in estate.servers} == {
-        "gra-edge": ["/etc/binome/edge.haproxy.cfg", "/etc/systemd/system/binome.service"],
-        "gra-web": ["/etc/systemd/system/binome.service"],
-        "gra-db": [*OF_A_MEMBER, "/etc/systemd/system/binome.service"],
-        "sbg-edge": ["/etc/binome/edge.haproxy.cfg", "/etc/systemd/system/binome.service"],
-        "sbg-web": ["/etc/systemd/system/binome.service"],
-        "sbg-db": [*OF_A_MEMBER, "/etc/systemd/system/binome.service"],
-        "par-watch": ["/etc/binome/coordination.etcd.yml", "/etc/systemd/system/binome.service"],
-        "par-spare": ["/etc/systemd/system/binome.service"],
-        "ams-vault": ["/etc/systemd/system/binome.service"],
+        "gra-edge": edge,
+        "gra-web": [BINOME, FOLDERS],
+        "gra-db": member,
+        "sbg-edge": edge,
+        "sbg-web": [BINOME, FOLDERS],
+        "sbg-db": member,
+        "par-watch": ["/etc/binome/coordination.etcd.yml", coordination, BINOME, FOLDERS],
+        "par-spare": [BINOME, FOLDERS],
+        "ams-vault": [BINOME, FOLDERS],
     }
+
+
+def test_a_unit_runs_the_files_that_are_rendered_beside_it_and_its_folders_are_its_users_alone() -> None:
+    files = render(littoral(), "gra-db")
+    for name, user in (("coordination", "etcd"), ("database", "postgres")):
+        unit = files[f"/etc/systemd/system/binome-{name}.service"]
+        (configuration,) = [path for path in files if path.startswith(f"/etc/binome/{name}.")]
+        assert re.search(rf"^ExecStart=.* {configuration}'?$", unit, flags=re.MULTILINE)
+        assert f"User={user}\n" in unit and "StartLimitIntervalSec=0" in unit and "Restart=always" in unit
+    folders = dict(line.split(" ", 2)[1:] for line in files[FOLDERS].splitlines() if line.startswith("d "))
+    assert folders == {
+        "/var/lib/binome": "0755 root root",
+        "/run/binome": "0755 root root",
+        "/etc/binome/tls": "0700 root root",
+        "/var/lib/binome/etcd": "0700 etcd etcd",
+        "/var/lib/binome/postgresql": "0700 postgres postgres",
+        "/run/binome/postgresql": "0755 postgres postgres",
+    }
+    patroni = parsed(littoral(), "gra-db", "patroni.yml")["postgresql"]
+    assert patroni["data_dir"] in folders and patroni["pgpass"].rpartition("/")[0] in folders
+    assert patroni["parameters"]["unix_socket_directories"] in folders
+
+
+def test_where_no_part_of_binome_runs_only_the_engines_have_units() -> None:
+    alone = littoral("lookout: {on: [gra-edge, sbg-edge, par-watch]", "lookout: {on: [par-watch]")
+    assert "/etc/systemd/system/binome.service" not in render(alone, "gra-db")
+    assert "/etc/systemd/system/binome-database.service" in render(alone, "gra-db")
+    assert render(alone, "gra-web") == {}
+    watch = render(alone, "par-watch")["/etc/systemd/system/binome.service"]
+    assert "After=network-online.target binome-coordination.service\n" in watch
 
 
 def test_the_members_of_etcd_agree_on_who_they_are() -> None:
@@ -218,3 +253,15 @@ def test_what_cannot_be_rendered_is_named(server: str, old: str, new: str, words
 def test_no_two_listeners_of_a_server_want_one_port() -> None:
     ports = [value for name, value in vars(places).items() if name.endswith("_PORT")]
     assert len(ports) == len(set(ports)) > 5
+
+
+def test_a_patroni_of_the_teams_own_is_left_alone_and_the_agent_knows_where_it_is() -> None:
+    own = "{scope: main, file: /etc/patroni/config.yml, data: /srv/pg/15/main, sockets: /run/postgresql}"
+    estate = littoral("patroni: {scope: littoral}", f"patroni: {own}")
+    files = render(estate, "gra-db")
+    assert not [path for path in files if "database" in path]
+    assert "postgres" not in files[FOLDERS]
+    assert "ReadWritePaths=/var/lib/binome /run/binome /srv/pg/15 -/etc/binome/tls" in files[BINOME]
+    member = settings_of(estate, "gra-db", Folders()).members["database"]
+    assert (member.data, member.configuration) == ("/srv/pg/15/main", "/etc/patroni/config.yml")
+    assert member.sockets == "/run/postgresql"

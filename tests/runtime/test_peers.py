@@ -376,6 +376,19 @@ def test_strangers_cannot_fill_the_port(tmp_path: Path) -> None:
     night(tmp_path, test)
 
 
+def test_who_only_looks_whether_the_port_is_open_is_no_stranger(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        a = world.start("a")
+        await begun()
+        _, visitor = await asyncio.open_connection(*world.places["a"])
+        visitor.close()
+        world.start("b")
+        await until(hears(a, "b"))
+        assert not says(a, "turned away")()
+
+    night(tmp_path, test)
+
+
 def test_without_a_certificate_nobody_is_let_in(tmp_path: Path) -> None:
     async def test(world: World) -> None:
         a = world.start("a")

@@ -17,7 +17,7 @@ from binome.estate import Estate
 from binome.estate.model import HaproxyService, PostgresqlService
 from binome.ports import Clock
 from binome.render import Folders, RenderError
-from binome.render.places import PATRONI_PORT, PEER_PORT, address_of
+from binome.render.places import PATRONI_PORT, PEER_PORT, address_of, database_places
 from binome.runtime import agent_settings
 from binome.runtime.agent_settings import Edge, Member, Settings
 from binome.runtime.peer_messages import model_of, version
@@ -41,13 +41,8 @@ def settings_of(estate: Estate, server: str, folders: Folders) -> Settings:
         if isinstance(service, HaproxyService):
             edges[name] = _edge(estate, service, folders)
         elif isinstance(service, PostgresqlService):
-            members[name] = Member(
-                f"{folders.data}/postgresql",
-                f"{folders.configuration}/{name}.patroni.yml",
-                address_of(estate, server),
-                PATRONI_PORT,
-                folders.run,
-            )
+            where = database_places(name, service, folders)
+            members[name] = Member(where.data, where.file, address_of(estate, server), PATRONI_PORT, where.sockets)
     return Settings(
         estate=estate.estate,
         server=server,

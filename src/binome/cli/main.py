@@ -5,23 +5,20 @@ from __future__ import annotations
 import typer
 
 from binome.cli import (
-    ca,
-    demo,
     estate,
     explain,
     incident,
     journal,
-    lab,
     letter,
     maintenance,
     oncall,
     plan,
     render,
-    run,
     status,
     takeover,
 )
 from binome.cli.check import check
+from binome.cli.extras import with_extras
 from binome.cli.preflight import preflight
 
 app = typer.Typer(
@@ -34,10 +31,13 @@ app = typer.Typer(
 app.add_typer(estate.app, name="estate")
 app.command()(check)
 app.command()(preflight)
-app.add_typer(lab.app, name="lab")
 app.command()(render.render)
-app.command()(demo.demo)
-app.command()(run.run)
+if demo := with_extras(app, "demo", "binome.cli.demo", "agreement,lab"):
+    app.command()(demo.demo)
+if lab := with_extras(app, "lab", "binome.cli.lab", "agreement,lab"):
+    app.add_typer(lab.app, name="lab")
+if run := with_extras(app, "run", "binome.cli.run", "agreement,looking,paging"):
+    app.command()(run.run)
 app.command()(status.status)
 app.command()(explain.explain)
 app.command()(takeover.takeover)
@@ -45,7 +45,8 @@ app.command()(takeover.switchover)
 app.add_typer(maintenance.app, name="maintenance")
 app.add_typer(plan.app, name="plan")
 app.add_typer(journal.app, name="journal")
-app.add_typer(ca.app, name="ca")
+if ca := with_extras(app, "ca", "binome.cli.ca", "agreement"):
+    app.add_typer(ca.app, name="ca")
 app.command("oncall")(oncall.show)
 for command in (
     *(incident.incidents, incident.incident, incident.note, incident.ack, incident.silence, incident.resolve),

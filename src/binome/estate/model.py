@@ -187,9 +187,12 @@ class EtcdService(Service):
 
 
 class PatroniOptions(Record):
-    """Options of the Patroni cluster of a database."""
+    """Options of the Patroni cluster of a database. The paths are for one that is not set up by the rendered files."""
 
     scope: Name | None = None
+    file: FilePath | None = None
+    data: FolderPath | None = None
+    sockets: FolderPath | None = None
 
 
 class PostgresqlService(Service):

@@ -394,10 +394,9 @@ class Lab:
         owners = [ENGINES[type(options)].owner for _, options in self._services() if server in options.on]
         if "postgres" in owners:
             user = pwd.getpwnam("postgres")
-            os.chown(folders.run, user.pw_uid, user.pw_gid)
-            data = Path(folders.data) / "postgresql"
-            data.mkdir(mode=0o700, exist_ok=True)
-            os.chown(data, user.pw_uid, user.pw_gid)
+            for folder, mode in ((f"{folders.data}/postgresql", 0o700), (f"{folders.run}/postgresql", 0o755)):
+                Path(folder).mkdir(mode=mode, exist_ok=True)
+                os.chown(folder, user.pw_uid, user.pw_gid)
 
     def _issue(self, server: str, into: Path) -> None:
         """Gives a server its identity where it has none; one whose data was lost has lost it too."""

@@ -38,14 +38,18 @@ def render(estate: Estate, server: str, folders: Folders | None = None, *, rejoi
         if isinstance(options, EtcdService):
             settings = etcd.configuration(estate, service, server, folders, options, rejoin=rejoin)
             files[f"{where}.etcd.yml"] = _yaml(estate, server, settings, "etcd --config-file")
-        elif isinstance(options, PostgresqlService):
+        elif isinstance(options, PostgresqlService) and options.patroni.file is None:
             settings = patroni.configuration(estate, service, server, folders, options)
             files[f"{where}.patroni.yml"] = _yaml(estate, server, settings, "patroni")
         elif isinstance(options, HaproxyService):
             text = haproxy.configuration(estate, service, server, folders, options)
             files[f"{where}.haproxy.cfg"] = _header(estate, server, "haproxy -f") + text
-    if estate.lookout and (server in estate.lookout.on or len(estate.lookout.on) > 1):  # elsewhere an agent runs
-        files[f"{folders.root}/etc/systemd/system/binome.service"] = systemd.unit(estate, server, folders)
+    lookouts = estate.lookout.on if estate.lookout else ()
+    runs = server in lookouts or len(lookouts) > 1  # elsewhere an agent runs
+    units = systemd.units(estate, server, folders, binome=runs)
+    files |= {f"{folders.root}/etc/systemd/system/{name}": text for name, text in units.items()}
+    if units:
+        files[f"{folders.root}/etc/tmpfiles.d/binome.conf"] = systemd.folders_of(estate, server, folders)
     return files
 
 

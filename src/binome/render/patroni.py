@@ -17,6 +17,7 @@ from binome.render.places import (
     Folders,
     RenderError,
     address_of,
+    database_places,
     endpoint,
     etcd_endpoints,
 )
@@ -28,6 +29,7 @@ def configuration(
     """The file of one member."""
     own = address_of(estate, server)
     members = [address_of(estate, member) for member in options.on]
+    places = database_places(service, options, folders)
     return {
         "scope": options.patroni.scope or service,
         "name": server,
@@ -45,8 +47,8 @@ def configuration(
         "postgresql": {
             "listen": f"{own},127.0.0.1:{POSTGRESQL_PORT}",
             "connect_address": endpoint(own, POSTGRESQL_PORT),
-            "data_dir": f"{folders.data}/postgresql",
-            "pgpass": f"{folders.run}/pgpass",
+            "data_dir": places.data,
+            "pgpass": f"{places.sockets}/pgpass",
             "use_unix_socket": True,
             "authentication": {
                 "superuser": {"username": "postgres"},
@@ -55,7 +57,7 @@ def configuration(
             },
             # A standby is copied at once; the checkpoint that the copy begins with is else spread over minutes.
             "basebackup": [{"checkpoint": "fast"}],
-            "parameters": {"unix_socket_directories": folders.run},
+            "parameters": {"unix_socket_directories": places.sockets},
             "pg_hba": _who_may_enter(estate, members),
         },
         "tags": {"nofailover": options.takeover == "manual" and server != options.on[0]},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from binome.estate import Estate
-from binome.estate.model import EtcdService
+from binome.estate.model import EtcdService, PostgresqlService
 
 ETCD_CLIENT_PORT = 2379
 ETCD_PEER_PORT = 2380
@@ -53,6 +53,25 @@ class Folders:
     @property
     def run(self) -> str:
         return f"{self.root}/run/binome"
+
+
+@dataclass(frozen=True, slots=True)
+class DatabasePlaces:
+    """Where a member of a database has Patroni's file, PostgreSQL's data, and its socket (with Patroni's passwords)."""
+
+    file: str
+    data: str
+    sockets: str
+
+
+def database_places(service: str, options: PostgresqlService, folders: Folders) -> DatabasePlaces:
+    """The places of every member of a database: what the estate says, else our own."""
+    own = options.patroni
+    return DatabasePlaces(
+        f"{folders.root}{own.file}" if own.file else f"{folders.configuration}/{service}.patroni.yml",
+        f"{folders.root}{own.data}" if own.data else f"{folders.data}/postgresql",
+        f"{folders.root}{own.sockets}" if own.sockets else f"{folders.run}/postgresql",
+    )
 
 
 def address_of(estate: Estate, server: str) -> str:

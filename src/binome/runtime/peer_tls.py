@@ -149,15 +149,16 @@ class TlsTransport:
     ) -> TlsChannel | None:
         """The channel to whoever came; None where he was turned away."""
         self._unknown += 1
+        tls = Tls(reader, writer, self._identity.listening)
         try:
             async with asyncio.timeout(HANDSHAKE_S):
-                tls = Tls(reader, writer, self._identity.listening)
                 await tls.handshake()
                 return self._judged(tls, None)
         except TimeoutError:
             self._turned_away(whence, "no certificate was shown in time")
         except OSError as error:
-            self._turned_away(whence, str(_lost(error)))
+            if tls.heard:  # who leaves without a word only looked whether the port is open
+                self._turned_away(whence, str(_lost(error)))
         except ChannelError as error:
             self._turned_away(whence, str(error))
         finally:

@@ -27,6 +27,8 @@ class Tls:
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._in, self._out, server_side=server is None, server_hostname=server)
         self._plain = bytearray()
+        self.heard = False
+        """Whether the other side has sent anything at all."""
 
     async def handshake(self) -> None:
         """Returns when both sides have agreed. Raises OSError; its kind `ssl.SSLError` says why they have not."""
@@ -84,6 +86,7 @@ class Tls:
         data = await self._reader.read(_CHUNK_BYTES)
         if not data:
             raise ConnectionError
+        self.heard = True
         self._in.write(data)
 
     def _flush(self) -> None:
