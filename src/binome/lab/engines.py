@@ -16,7 +16,7 @@ from binome.lab import inside, lookouts, process
 from binome.lab.errors import LabError
 from binome.lab.process import Program
 from binome.lab.shell import run
-from binome.render.places import ETCD_CLIENT_PORT, PATRONI_PORT, Folders
+from binome.render.places import ETCD_CLIENT_PORT, PATRONI_PORT, Folders, database_places
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,10 @@ def _etcd(place: Place, _: Any) -> Program:
     return Program(("etcd", "--config-file", place.configuration("etcd.yml")))
 
 
-def _patroni(place: Place, _: Any) -> Program:
+def _patroni(place: Place, options: PostgresqlService) -> Program:
+    configuration = database_places(place.service, options, Folders(str(place.root))).file
     return Program(
-        (str(place.shared / "venv" / "bin" / "python"), "-m", "patroni", place.configuration("patroni.yml")),
+        (str(place.shared / "venv" / "bin" / "python"), "-m", "patroni", configuration),
         user="postgres",
         environment={
             "PATH": f"{postgresql_programs()}:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -102,12 +103,11 @@ class Engine:
     program: Callable[[Place, Any], Program]
     look: Callable[[Place, Any], Look]
     log: str
-    owner: str = "root"  # of its data and run folders
 
 
 ENGINES: dict[type[Service], Engine] = {
     EtcdService: Engine(_etcd, _look_at_etcd, "etcd"),
-    PostgresqlService: Engine(_patroni, _look_at_patroni, "patroni", owner="postgres"),
+    PostgresqlService: Engine(_patroni, _look_at_patroni, "patroni"),
     HaproxyService: Engine(_haproxy, _look_at_haproxy, "haproxy"),
     HttpService: Engine(_web, _look_at_web, "web"),
 }

@@ -35,7 +35,14 @@ from binome.lab.preconditions import check_possible, check_privileges
 from binome.lab.shell import run
 from binome.lab.state import FOLDER, State
 from binome.render import Folders, render
-from binome.render.places import ETCD_CLIENT_PORT, ETCD_PEER_PORT, PATRONI_PORT, endpoint
+from binome.render.places import (
+    ETCD_CLIENT_PORT,
+    ETCD_PEER_PORT,
+    PATRONI_PORT,
+    DatabasePlaces,
+    database_places,
+    endpoint,
+)
 from binome.runtime.identity import DEFAULT_DAYS, Authority, Identity, new_key
 
 READY_TIMEOUT_S = 60
@@ -295,7 +302,7 @@ class Lab:
 
     def run_sql(self, service: str, server: str, sql: str, database: str = "postgres") -> str:
         """Runs SQL as the postgres user on a server, through its socket; returns bare, unaligned rows."""
-        socket = Folders(str(self.root(server))).run
+        socket = self._database_places(service, server).sockets
         arguments = ("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", socket, "-d", database, "-c", sql)
         return run("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--", *arguments)
 
@@ -327,6 +334,10 @@ class Lab:
     def root(self, server: str) -> Path:
         """The folder that a server has for /."""
         return self.folder / "servers" / server
+
+    def _database_places(self, service: str, server: str) -> DatabasePlaces:
+        options: Any = self.estate.services[service]
+        return database_places(service, options, Folders(str(self.root(server))))
 
     def _place(self, service: str, server: str) -> Place:
         address = self._network.servers[server][1]
@@ -391,12 +402,12 @@ class Lab:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             Path(path).write_text(text)
         self._issue(server, Path(folders.tls))
-        owners = [ENGINES[type(options)].owner for _, options in self._services() if server in options.on]
-        if "postgres" in owners:
-            user = pwd.getpwnam("postgres")
-            for folder, mode in ((f"{folders.data}/postgresql", 0o700), (f"{folders.run}/postgresql", 0o755)):
-                Path(folder).mkdir(mode=mode, exist_ok=True)
-                os.chown(folder, user.pw_uid, user.pw_gid)
+        for service, options in self._services():
+            if server in options.on and isinstance(options, PostgresqlService):
+                user, places = pwd.getpwnam("postgres"), self._database_places(service, server)
+                for folder, mode in ((places.data, 0o700), (places.sockets, 0o755)):
+                    Path(folder).mkdir(mode=mode, parents=True, exist_ok=True)
+                    os.chown(folder, user.pw_uid, user.pw_gid)
 
     def _issue(self, server: str, into: Path) -> None:
         """Gives a server its identity where it has none; one whose data was lost has lost it too."""

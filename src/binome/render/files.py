@@ -19,6 +19,7 @@ from binome.render.places import (
     POSTGRESQL_PORT,
     Folders,
     RenderError,
+    database_places,
 )
 
 
@@ -29,6 +30,7 @@ def render(estate: Estate, server: str, folders: Folders | None = None, *, rejoi
     estate lacks what an engine needs, or where two services want one port of the server.
     """
     folders = folders or Folders()
+    real = not folders.root  # a lab builds also what the team sets up itself on its servers
     _check_ports(estate, server)
     files: dict[str, str] = {}
     for service, options in estate.services.items():
@@ -38,9 +40,9 @@ def render(estate: Estate, server: str, folders: Folders | None = None, *, rejoi
         if isinstance(options, EtcdService):
             settings = etcd.configuration(estate, service, server, folders, options, rejoin=rejoin)
             files[f"{where}.etcd.yml"] = _yaml(estate, server, settings, "etcd --config-file")
-        elif isinstance(options, PostgresqlService) and options.patroni.file is None:
+        elif isinstance(options, PostgresqlService) and not (options.patroni.file and real):
             settings = patroni.configuration(estate, service, server, folders, options)
-            files[f"{where}.patroni.yml"] = _yaml(estate, server, settings, "patroni")
+            files[database_places(service, options, folders).file] = _yaml(estate, server, settings, "patroni")
         elif isinstance(options, HaproxyService):
             text = haproxy.configuration(estate, service, server, folders, options)
             files[f"{where}.haproxy.cfg"] = _header(estate, server, "haproxy -f") + text
