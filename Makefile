@@ -1,14 +1,17 @@
 # make demo    burn a data centre on this machine, and see that nothing is lost
+# make soak    half an hour of load without a fault, in which nothing may move: MINUTES=60 ACT_AFTER=350ms
 # make test    everything: lint, types, floors, unit, lab (root)
 # make check   the quick half: no root, no engines
 # make sim     nights of faults in virtual time: EPISODES=200 SEED=1 NIGHTS=plain|looking|takeover, or one again: SCHEDULE=file
 # make bench   speed and memory, as ratios side by side
 # make lab-test, make unit, make lint: the parts of make test;  make lock: write requirements.lock anew
 .DEFAULT_GOAL := help
-.PHONY: help demo test check sim bench lint unit lab-test lock root engines clean
+.PHONY: help demo soak test check sim bench lint unit lab-test lock root engines clean
 
 python := .venv/bin/python
 demo_flags ?=
+MINUTES ?= 30
+ACT_AFTER ?=
 EPISODES ?= 200
 SEED ?= 1
 NIGHTS ?= plain
@@ -28,6 +31,9 @@ engines: root
 
 demo: root .venv/ready engines
 	@.venv/bin/binome demo $(demo_flags)
+
+soak: root .venv/ready engines
+	@.venv/bin/binome lab soak --minutes "$(MINUTES)" --act-after "$(ACT_AFTER)"
 
 test: root lint unit lab-test
 

@@ -24,6 +24,22 @@ def ask(
 
     Returns the JSON of the answer (None where it is no JSON), whatever its status. Raises OSError where there is none.
     """
+    try:
+        return json.loads(fetch(server, endpoint, path, body=body, method=method, timeout_s=timeout_s))
+    except ValueError:
+        return None
+
+
+def fetch(
+    server: str,
+    endpoint: tuple[str, int],
+    path: str,
+    *,
+    body: Any = None,
+    method: str | None = None,
+    timeout_s: float = 1,
+) -> bytes:
+    """The same, as it came."""
     address, port = endpoint
     connection = HTTPConnection(address, port)
     connection.sock = network.socket_in(server, address)
@@ -32,15 +48,11 @@ def ask(
         connection.sock.connect((address, port))
         payload = None if body is None else json.dumps(body)
         connection.request(method or ("GET" if body is None else "POST"), path, payload)
-        answer = connection.getresponse().read()
+        return connection.getresponse().read()
     except HTTPException as error:
         raise OSError(f"{server} {address}:{port}{path}: {error}") from error
     finally:
         connection.close()
-    try:
-        return json.loads(answer)
-    except ValueError:
-        return None
 
 
 def haproxy_says(path: Path, command: str, timeout_s: float = 1) -> str:

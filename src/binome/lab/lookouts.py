@@ -51,14 +51,19 @@ def program(estate: Path, server: str, root: Path) -> Program:
 
 def said(root: Path) -> dict[str, Any] | None:
     """What a lookout says of itself at its door; None where it says nothing."""
+    return asked(root, do="status")
+
+
+def asked(root: Path, **question: str) -> dict[str, Any] | None:
+    """What a lookout answers to a question at its door; None where it says nothing."""
     with suppress(OSError, ValueError), socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(ANSWER_S)
         connection.connect(f"{Folders(str(root)).run}/binome.sock")
         with connection.makefile("rwb") as lines:
-            lines.write(b'{"do": "status"}\n')
+            lines.write(json.dumps(question).encode() + b"\n")
             lines.flush()
-            status: dict[str, Any] = json.loads(lines.readline())
-            return status
+            answer: dict[str, Any] = json.loads(lines.readline())
+            return answer
     return None
 
 

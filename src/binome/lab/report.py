@@ -51,7 +51,7 @@ def check_writable(folder: Path) -> None:
     """Raises LabError where a report could not be written to `folder`: better known before than after a fire."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / "writable", "yes\n" * 1024)
+        write_whole(folder / "writable", "yes\n" * 1024)
         (folder / "writable").unlink()
     except OSError as error:
         raise LabError(f"the report cannot be written to {folder}: {error.strerror}.  Choose another: --out") from None
@@ -61,13 +61,14 @@ def write(outcome: Outcome, folder: Path) -> None:
     """Writes both files into `folder`, each whole or not at all. Raises LabError where that cannot be done."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / "report.json", json.dumps(as_json(outcome), indent=2, ensure_ascii=False) + "\n")
-        _write(folder / "report.html", page(outcome))
+        write_whole(folder / "report.json", json.dumps(as_json(outcome), indent=2, ensure_ascii=False) + "\n")
+        write_whole(folder / "report.html", page(outcome))
     except OSError as error:
         raise LabError(f"the report cannot be written to {folder}: {error.strerror}.  Free some space.") from None
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file whole or not at all. Raises OSError."""
     temporary = path.with_name(path.name + ".new")
     try:
         temporary.write_text(text, encoding="utf-8")
