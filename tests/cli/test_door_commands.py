@@ -87,9 +87,17 @@ def test_with_json_the_answer_is_all_that_is_printed(
 
 
 @pytest.mark.parametrize("why", ["", "  "])
-def test_maintenance_needs_a_reason(door: Door, why: str) -> None:
-    asked = ("maintenance", "on", "web", "--for", "1h", "--why", why, "--socket", str(door.path))
-    result = CliRunner().invoke(app, asked)
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("maintenance", "on", "web", "--for", "1h"),
+        ("plan", "close", "maintenance/r1"),
+        ("silence", "web", "--for", "1h"),
+        ("resolve", "14"),
+    ],
+)
+def test_what_colleagues_will_read_needs_a_reason(door: Door, asked: tuple[str, ...], why: str) -> None:
+    result = CliRunner().invoke(app, [*asked, "--why", why, "--socket", str(door.path)])
     assert (result.exit_code, result.output) == (
         2,
         "binome: --why: say why, in one line: your colleagues read it; nothing was done.\n",

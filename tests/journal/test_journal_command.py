@@ -26,6 +26,7 @@ from binome.core.causes import Kind
 from binome.core.database import DatabaseSeen
 from binome.core.entry import EMPTY, Draft, Entry, Fact, UnknownFact, seal
 from binome.core.impact import ProductUnusable, ProductUsable
+from binome.core.incident import OverrideAsked, SilenceAsked
 from binome.core.looking import LookoutsHeard, VerdictsAgreed
 from binome.core.maintenance import MaintenanceAsked, MaintenanceRefused
 from binome.core.plan import PlanMade, Step, StepEnded
@@ -112,6 +113,24 @@ def test_every_known_fact_has_words_of_its_own() -> None:
         fact = wire.decode(wire.encode(full), type=kind)
         assert not any(f"{name} {name.upper()}" in words(fact, 0) for name in kind.__struct_fields__)
     assert words(Happened("this"), 0) == "what this"
+
+
+@pytest.mark.parametrize(
+    ("fact", "said"),
+    [
+        (
+            SilenceAsked("r", "web", NIGHT_MS + 7_200_000, "known", "ops-1"),
+            "ops-1: no pages about web until 12:53: known",
+        ),
+        (OverrideAsked("r", "ops-2", NIGHT_MS, NIGHT_MS + 7_200_000, "ops-1"), "ops-1: ops-2 is on call until 12:53"),
+        (
+            OverrideAsked("r", "ops-2", NIGHT_MS + 3_600_000, NIGHT_MS + 86_400_000, "ops-1"),
+            "ops-1: ops-2 is on call from 11:53 until 2025-10-10 10:53",
+        ),
+    ],
+)
+def test_times_of_what_people_ask_for_are_times_of_day(fact: Fact, said: str) -> None:
+    assert words(fact, NIGHT_MS) == said
 
 
 def test_json_is_what_is_stored_an_entry_a_line(file: Path) -> None:

@@ -61,7 +61,12 @@ def asked(door: Path, question: dict[str, Any]) -> dict[str, Any]:
 
 
 def granted(door: Path, kind: str, *, as_json: bool, **values: Any) -> None:
-    """Hands in a request; ends the command unless it was done. With `as_json` prints the answer, whatever it is."""
+    """Hands in a request; ends the command unless it was done. With `as_json` prints the answer, whatever it is.
+
+    A `why` that says nothing is refused here, for every command that asks for one.
+    """
+    if not str(values.get("why", "said")).strip():
+        fail("binome: --why: say why, in one line: your colleagues read it; nothing was done.", Exit.BAD_INPUT)
     request = f"{time.time_ns() // 1_000_000}-{secrets.token_hex(4)}"  # no other has it, and it sorts by time
     fact = {"kind": kind, "request": request, **values}
     answer = said(door, {"do": "ask", "request": request, "fact": fact})

@@ -11,6 +11,7 @@ import msgspec
 from binome.core.database import DatabaseSeen
 from binome.core.entry import Entry, Fact, UnknownFact
 from binome.core.impact import ProductUnusable, ProductUsable
+from binome.core.incident import OverrideAsked, SilenceAsked
 from binome.core.looking import LookoutsHeard, VerdictsAgreed
 from binome.core.maintenance import MaintenanceAsked, MaintenanceEndAsked, MaintenanceEnding, MaintenanceRefused
 from binome.core.plan import PlanCancelled, PlanClosed, PlanMade, StepEnded, StepHastened
@@ -80,11 +81,6 @@ def words(fact: Fact, at_ms: int) -> str:
             said = f"{fact.plan}{_because(fact.why)}"
         case PlanClosed():
             said = f"{fact.plan}, by {fact.who}{_because(fact.why)}"
-        case MaintenanceAsked():
-            form = "%H:%M" if day_of(at_ms) == day_of(fact.until_ms) else "%Y-%m-%d %H:%M"
-            said = f"{fact.who}: {fact.subject} until {_local(fact.until_ms, form)}{_because(fact.why)}"
-        case MaintenanceEndAsked():
-            said = f"{fact.who}: {fact.subject}"
         case MaintenanceRefused():
             said = f"{fact.request}: {fact.reason}"
         case MaintenanceEnding():
@@ -92,8 +88,29 @@ def words(fact: Fact, at_ms: int) -> str:
         case UnknownFact():
             said = _unknown(fact.raw)
         case _:
-            said = _seen(fact) or _fields(msgspec.to_builtins(msgspec.structs.asdict(fact)))
+            said = _asked(fact, at_ms) or _seen(fact) or _fields(msgspec.to_builtins(msgspec.structs.asdict(fact)))
     return said
+
+
+def _asked(fact: Fact, at_ms: int) -> str:
+    """What a person asks for, in words; empty for any other fact."""
+    match fact:
+        case MaintenanceAsked():
+            return f"{fact.who}: {fact.subject} until {_clock(fact.until_ms, at_ms)}{_because(fact.why)}"
+        case MaintenanceEndAsked():
+            return f"{fact.who}: {fact.subject}"
+        case SilenceAsked():
+            until = _clock(fact.until_ms, at_ms)
+            return f"{fact.who}: no pages about {fact.subject} until {until}{_because(fact.why)}"
+        case OverrideAsked():
+            begin = f"from {_clock(fact.from_ms, at_ms)} " if fact.from_ms > at_ms else ""
+            return f"{fact.who}: {fact.person} is on call {begin}until {_clock(fact.until_ms, at_ms)}"
+    return ""
+
+
+def _clock(at_ms: int, now_ms: int) -> str:
+    """A time to the minute; without the day where that is today."""
+    return _local(at_ms, "%H:%M" if day_of(now_ms) == day_of(at_ms) else "%Y-%m-%d %H:%M")
 
 
 def _seen(fact: Fact) -> str:

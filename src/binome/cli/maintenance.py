@@ -32,8 +32,6 @@ def on(
         duration_ms = TypeAdapter(Milliseconds).validate_python(for_)
     except ValidationError:
         fail(f"binome: --for {for_}: expected a duration such as 30m, 2h or 1d; nothing was done.", Exit.BAD_INPUT)
-    if not why.strip():
-        fail("binome: --why: say why, in one line: your colleagues read it; nothing was done.", Exit.BAD_INPUT)
     until_ms = time.time_ns() // 1_000_000 + duration_ms
     who = getpass.getuser()
     granted(door, "maintenance-asked", as_json=as_json, subject=subject, until_ms=until_ms, why=why, who=who)
