@@ -222,13 +222,16 @@ def test_every_key_of_the_json_is_in_the_documentation() -> None:
 OUTSIDE = load(f"{LITTORAL_FILE.read_text()}\nprobes:\n  shop: {{kind: http, url: 'https://shop.example/'}}\n".encode())
 
 
-def test_what_stands_outside_of_the_estate_is_told_of_without_a_cause() -> None:
+def test_what_stands_outside_of_the_estate_is_a_cause_of_its_own() -> None:
     seen = Seen(OUTSIDE)
     for answers in ({}, {"shop": Answer.DOWN}):
         seen.look(answers)
         seen.decided()
     report = status(seen.sources)
-    assert (report["scopes"], report["unexplained"]) == ([], {"count": 1, "targets": ["shop"]})
+    assert report["unexplained"] == {"count": 0, "targets": []}
+    ((scope, words, probe),) = [(one["scope"], one["sentence"], one["probe"]) for one in report["scopes"]]
+    assert (scope, probe) == ("target/shop/1", "http")
+    assert words.startswith("Probe shop is down since ")
     assert "outside      0 of 1 up, 1 down" in status_lines(report, 100)
     about = explain(seen.sources, "shop")
     assert (about["kind"], about["up"], about["of"], about["products"]) == ("target", 0, 1, [])

@@ -4,7 +4,7 @@ What may be a cause, what it explains, and when it is possible at all:
 
     kind        explains                                  possible where
     target      one target                                it is a helper whose work is up, or a server that does not
-                                                          answer while something on it is up
+                                                          answer while something on it is up; or it stands outside
     member      a member's work and its helpers           the work is not up
     service     every member's work and helpers           no member's work is up, and that of more than half is down
     server      all targets on a server                   none is up, and it does not answer, or more than half are down
@@ -19,6 +19,9 @@ Of all sets of possible causes that explain every target that is down and no eff
 cover.py). Then each cause of it is replaced by the narrowest that still explains what no other one does: by the number
 of targets that it speaks of, then by its kind in the order of `RANK`, then by name. So a site with one server in it is
 that server, and a building that is all of a site is the site.
+
+What stands outside (a URL out there, an internet name) shares nothing with the others, and explains itself. Where it is
+looked at for a service that cannot work, or for one that needs such a service, it is that cause's effect.
 
 Unsure targets contradict nothing and demand nothing. Flapping ones are explained in the same way, by themselves, as
 causes that are *unsteady* instead of lost.
@@ -90,8 +93,26 @@ def found(
 
     `settled` are targets whose cause is known already: they demand nothing, but count as evidence as the others do.
     """
-    bad = {one: None for one in fallen if one in graph.targets and verdict(one) is manner}
-    return _Search(graph, verdict, bad, frozenset(settled)).causes(manner) if bad else []
+    all_bad = [one for one in fallen if verdict(one) is manner]
+    bad = dict.fromkeys(one for one in all_bad if one in graph.targets)
+    causes = _Search(graph, verdict, bad, frozenset(settled)).causes(manner) if bad else []
+    alone = []
+    for one in all_bad:
+        if one in graph.outside:
+            cause = _hurting(graph, causes, graph.outside[one].service)
+            if cause is not None:
+                cause.effects.append(one)
+            elif one not in settled:
+                alone.append(Found(Kind.TARGET, one, [one]))
+    return [*sorted(alone, key=lambda one: one.subject), *causes]
+
+
+def _hurting(graph: Graph, causes: list[Found], service: str) -> Found | None:
+    """The cause because of which a service cannot work, by itself or through one that it needs."""
+    for cause in causes:
+        if any(service == one or service in graph.needed_by[one] for one in cause.failed):
+            return cause
+    return None
 
 
 class _Search:
@@ -302,10 +323,10 @@ class _Search:
 def explains(graph: Graph, key: Key, target: str) -> bool:
     """Whether a target is among those that a cause speaks of."""
     kind, subject = key
+    if kind is Kind.TARGET or target in graph.outside:
+        return target == subject
     one = graph.targets[target]
     match kind:
-        case Kind.TARGET:
-            return target == subject
         case Kind.MEMBER:
             return bool(one.service) and worked(target) == subject
         case Kind.SERVICE:

@@ -59,13 +59,18 @@ def headline(cause: Cause) -> str:
 
 def _fallen(cause: Cause, clock: Clock) -> str:
     since, seen = clock(cause.since_ms), f"{_seen(cause)}{_lookouts(cause)}"
-    if cause.kind is Kind.TARGET and "@" not in cause.subject and cause.manner is Manner.LOST:
+    if _is_server(cause) and cause.manner is Manner.LOST:
         return f"{_title(cause)} does not answer since {since}, though something on it is up{seen}"
     if cause.of <= 1:
         return f"{_title(cause)} is {_what(cause)} since {since}{seen}"
     noun = "members" if cause.kind is Kind.SERVICE else "targets"
     how = "flapping" if cause.manner is Manner.UNSTEADY else "down" if cause.kind in _WORK else "silent"
     return f"{_title(cause)} is {_what(cause)}: {cause.silent} of {cause.of} {noun} {how} since {since}{seen}"
+
+
+def _is_server(cause: Cause) -> bool:
+    """Whether it is a server's own target, and not what stands on it or elsewhere."""
+    return cause.kind is Kind.TARGET and not cause.probe and "@" not in cause.subject
 
 
 def _between(cause: Cause, clock: Clock) -> str:
@@ -98,7 +103,10 @@ def _title(cause: Cause) -> str:
     match cause.kind:
         case Kind.MEMBER:
             service, _, server = cause.subject.partition("@")
-            return f"Service {service} on {server}"
+            return f"Service {service} on {server}" if server else f"Probe {service}"
+        case Kind.TARGET if cause.probe:
+            name, at, server = cause.subject.partition("@")
+            return f"Name {name}{f', asked at {server},' if server else ''}" if at else f"Probe {name}"
         case Kind.TARGET:
             work, helped, helper = cause.subject.partition("/")
             service, _, server = work.partition("@")

@@ -2,7 +2,8 @@
 
 A *place* is a fault domain above servers with targets in it. Targets of a service's member are its *work*
 (`database@gra-db`) and its *helpers* (`database@gra-db/patroni`). What stands on no server of the estate (an
-address out there, an internet name) shares no fault domain with anything: it is no part of the search for causes.
+address out there, an internet name) is *outside*: it shares no fault domain with anything, and is no part of the search
+for what they have in common.
 """
 
 from __future__ import annotations
@@ -77,6 +78,10 @@ class Graph:
                     found[service][product] = None
                     ahead.extend(need for need in self.estate.services[service].needs if need in found)
         return {name: tuple(products) for name, products in found.items()}
+
+    def target(self, name: str) -> Target | None:
+        """The target of a name, wherever it stands; None where the estate has none of that name (any more)."""
+        return self.targets.get(name) or self.outside.get(name)
 
     def stands_in(self, server: str, place: str) -> bool:
         """Whether a server is lost with a place."""

@@ -62,7 +62,8 @@ class Cause(msgspec.Struct, frozen=True):
 
     `silent` of the `of` targets that it speaks of are down (or flapping) since `since_ms`, the earliest of them; that
     is seen from the sites `seen_from`, or, for a network, from the ends of it that see the other one down. `lookouts`
-    are those in it that are silent too. `services` cannot work because of it, `products` need those.
+    are those in it that are silent too. `services` cannot work because of it, `products` need those. `probe` is the
+    kind of probe that asks a target which is neither a server nor a member's: an internet name, what `probes` says.
     """
 
     kind: Kind
@@ -76,6 +77,7 @@ class Cause(msgspec.Struct, frozen=True):
     lookouts: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
     products: tuple[str, ...] = ()
+    probe: str = ""
 
     @property
     def name(self) -> str:

@@ -87,7 +87,7 @@ class _Matching:
         if not scope.is_returning(self.now_ms):
             return False
         key = scope.cause.kind, scope.cause.subject
-        back = (one for one in scope.targets if one not in scope.remaining and one in self.graph.targets)
+        back = (one for one in scope.targets if one not in scope.remaining and self.graph.target(one) is not None)
         return any(explains(self.graph, key, one) for one in back)
 
     def decided(self) -> tuple[list[tuple[str, Fact]], int | None]:
@@ -178,7 +178,7 @@ class _Matching:
                 why = Ended.SEEN_AGAIN
             elif not one.remaining:
                 why = Ended.UP_AGAIN
-            elif not any(target in self.graph.targets for target in one.remaining):
+            elif all(self.graph.target(target) is None for target in one.remaining):
                 why = Ended.REMOVED
             else:
                 parts = [holder[target] for target in one.remaining if target in holder]
@@ -260,7 +260,15 @@ def cause_of(
         lookouts=tuple(vantage for vantage in graph.vantages if vantage in looking.silent and _in(graph, vantage, one)),
         services=tuple(one.failed),
         products=tuple(products),
+        probe=_probe(graph, one),
     )
+
+
+def _probe(graph: Graph, one: Found) -> str:
+    """How a target is asked that is neither a server nor a member's; empty for all else."""
+    target = graph.target(one.subject) if one.kind is Kind.TARGET else None
+    named = one.subject in graph.estate.servers or "/" in one.subject
+    return target.kind if target is not None and not named else ""
 
 
 def _unsure(graph: Graph, looking: LookingSlice, one: Found) -> bool:
@@ -322,7 +330,7 @@ def provisional(
         since_ms = min(judged[name].since_ms for name in down)
         cut = Cause(Kind.VANTAGE, vantage, Manner.CUT, since_ms, len(down), len(outside), (), Confidence.PROVISIONAL)
         causes.append((cut, list[str]()))
-        for name in outside:
+        for name in (*outside, *graph.outside):
             looking.fallen.pop(name, None)
     for manner, word in ((Manner.LOST, Verdict.DOWN), (Manner.UNSTEADY, Verdict.FLAPPING)):
         for one in found(graph, looking.verdict, looking.fallen, word):
@@ -339,7 +347,7 @@ def _alone(graph: Graph, vantage: str, judged: Mapping[str, Judged], now_ms: int
     agreed = {target: Agreed(one.verdict, one.since_ms, (vantage,)) for target, one in judged.items()}
     looking.apply(VerdictsAgreed(agreed, confirmed=False), now_ms)
     for name in looking.fallen:
-        target = graph.targets.get(name)
+        target = graph.target(name)
         takes_ms = target.fall * target.every_ms if target is not None else 0
         looking.fallen[name] = min(now_ms, agreed[name].since_ms + takes_ms)
     return looking

@@ -143,6 +143,7 @@ def _cause(scope: str, cause: Cause, words: str) -> dict[str, Any]:
         "lookouts": list(cause.lookouts),
         "services": list(cause.services),
         "products": list(cause.products),
+        "probe": cause.probe,
         "stale": False,
     }
 
