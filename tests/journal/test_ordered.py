@@ -20,7 +20,7 @@ from binome.journal.exchange import HeadExchange
 from binome.journal.ordered import OrderedJournal
 from binome.journal.sqlite import SqliteStore
 from binome.lab.loopback import LoopbackEtcd
-from binome.ports import Compare, Delete, NotLeaderError, Put, StoreError
+from binome.ports import Compare, Delete, NotLeaderError, Put, Standing, StoreError
 from binome.runtime.clock import SystemClock
 from tests.journal.etcd_suite import until
 from tests.journal.journal_case import Case, all_have, append, draft, ids, leader, victims
@@ -102,6 +102,43 @@ def test_facts_and_other_keys_are_committed_together_or_not_at_all(members: Loop
         with pytest.raises(NotLeaderError):
             await journal.commit([draft("of the old one")], [], [Put(key, b"x")])
         assert not (await client.range(key)).keys
+
+    night(test, members, tmp_path)
+
+
+def test_all_know_how_the_journal_stands_and_nobody_says_who_leads_without_etcd(
+    members: LoopbackEtcd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tidy, "TRIM_EVERY_S", 0.2)  # etcd's size is asked for then
+
+    async def test(servers: Lookouts) -> None:
+        name = await append(servers, "one")
+
+        def standing() -> dict[str, Standing]:
+            journals = {
+                one: journal for one, journal in servers.journals.items() if isinstance(journal, OrderedJournal)
+            }
+            assert journals.keys() == set(servers.names)
+            return {one: journal.standing() for one, journal in journals.items()}
+
+        def leaders() -> set[str]:
+            return {one.leader for one in standing().values()}
+
+        await until(lambda: leaders() == {name}, "all know who leads")
+        took_s = {one: stands.append_s for one, stands in standing().items()}
+        assert 0 < (took_s.pop(name) or 0) < 20
+        assert None in took_s.values(), "who has not appended cannot know"
+        await until(lambda: all(one.size_bytes for one in standing().values()), "all have asked for the size")
+        said = (await servers.etcd.client().status()).size_bytes
+        assert all(said / 4 < (one.size_bytes or 0) < said * 4 for one in standing().values()), said
+        for member in (0, 1):
+            await servers.kill(member)
+        await until(lambda: leaders() == {""}, "nobody knows who leads")
+        assert standing()[name].append_s is not None, "what was measured is known still"
+        for member in (0, 1):
+            await servers.restart(member)
+        led = await append(servers, "after")
+        await until(lambda: leaders() == {led}, "all know again")
 
     night(test, members, tmp_path)
 
