@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from binome.estate import load
-from binome.runtime import peer_link
+from binome.runtime import peer_link, peer_speech
 from binome.runtime.clock import SystemClock
 from binome.runtime.identity import Authority, Identity, Named
 from binome.runtime.peer_link import NoAnswerError, NotAskedError
@@ -329,7 +329,7 @@ def test_a_giant_frame_is_not_even_read(tmp_path: Path) -> None:
         world.start("a")
         _, writer = await connected(world, world.identity("b"), "a")
         writer.write((MAX_BYTES + 1).to_bytes(4, "big"))
-        await until(writer.transport.is_closing, peer_link.SILENT_S / 2)
+        await until(writer.transport.is_closing, peer_speech.SILENT_S / 2)
 
     night(tmp_path, test)
 

@@ -14,9 +14,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from binome.core.plan import Command, Outcome
-from binome.runtime.peer_link import SILENT_S, NoAnswerError, NotAskedError
+from binome.runtime.peer_link import NoAnswerError, NotAskedError
 from binome.runtime.peer_messages import (
-    SAID_LENGTH,
     Answer,
     Ask,
     BreachError,
@@ -35,8 +34,8 @@ from binome.runtime.peer_messages import (
     decode,
     encode,
 )
+from binome.runtime.peer_speech import SILENT_S, greeting, refusal, until_one_ends
 from binome.runtime.peer_transport import Channel, ChannelError, RefusedError
-from binome.shown import shown
 
 if TYPE_CHECKING:
     from binome.ports import Clock
@@ -143,15 +142,7 @@ class AgentLink:
         try:
             await self._agree(channel)
             self._channel, self.trouble = channel, ""
-            sides = [asyncio.ensure_future(self._report(channel)), asyncio.ensure_future(self._hear(channel))]
-            try:
-                done, _ = await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for side in sides:
-                    side.cancel()
-                await asyncio.gather(*sides, return_exceptions=True)
-            for side in done:
-                side.result()
+            await until_one_ends(self._report(channel), self._hear(channel))
         finally:
             self._channel = None
             channel.close()
@@ -161,15 +152,7 @@ class AgentLink:
 
     async def _agree(self, channel: Channel) -> None:
         """Returns where both may work together. Raises ChannelError, RefusedError or BreachError."""
-        try:
-            async with asyncio.timeout(HANDSHAKE_S):
-                theirs = decode(await channel.receive())
-        except TimeoutError:
-            raise ChannelError("it says nothing") from None
-        if isinstance(theirs, Refused):
-            raise RefusedError(f"it refuses this server: {shown(theirs.why, SAID_LENGTH)}")
-        if not isinstance(theirs, Hello):
-            raise BreachError("its first word is no greeting")
+        theirs = await greeting(channel, HANDSHAKE_S)
         ours = self._own.hello()
         await self._put(channel, ours)
         if differs := apart(ours, theirs):
@@ -205,7 +188,7 @@ class AgentLink:
                 case Revoked(pem):
                     self._own.list_came(pem)
                 case Refused(why):
-                    raise RefusedError(f"it refuses this server: {shown(why, SAID_LENGTH)}")
+                    raise refusal(why)
                 case message:
                     raise BreachError(f"{type(message).__name__}, which is not for a lookout to say to an agent")
 

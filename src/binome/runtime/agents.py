@@ -19,7 +19,6 @@ import msgspec
 
 from binome.core.plan import Command, Outcome
 from binome.ports import Clock
-from binome.runtime.peer_link import SILENT_S
 from binome.runtime.peer_messages import (
     Answer,
     Ask,
@@ -33,9 +32,9 @@ from binome.runtime.peer_messages import (
     Revoked,
     Standing,
     Took,
-    decode,
     encode,
 )
+from binome.runtime.peer_speech import heard, put
 from binome.runtime.peer_transport import Channel, ChannelError, RefusedError
 from binome.runtime.peers import Handler
 
@@ -145,7 +144,7 @@ class Agents:
             before.channel.close()
         try:
             while True:
-                message = await self._heard(channel)
+                message = await heard(channel, LATE_S)
                 if why := channel.objection():
                     raise RefusedError(why)
                 if self._connected.get(server) is not one:
@@ -165,9 +164,9 @@ class Agents:
         match message:
             case Report():
                 one.report, one.at_s = message, self._clock.monotonic_s()
-                await self._put(one.channel, Took(message.sequence))
+                await put(one.channel, Took(message.sequence))
                 if message.fenced and (word := self._word(server)) is not None:
-                    await self._put(one.channel, word)
+                    await put(one.channel, word)
                 await self._tell_newer(one)
             case Done(number, of):
                 answer = one.orders.get(number)
@@ -181,7 +180,7 @@ class Agents:
                 self._list_came(pem)
             case Ask() if self._answers is not None:
                 if len(one.answering) >= ASKS_AT_ONCE:
-                    await self._put(one.channel, Answer(message.number, Refused("too many requests at once")))
+                    await put(one.channel, Answer(message.number, Refused("too many requests at once")))
                     return
                 task = asyncio.ensure_future(self._answer(self._answers, one.channel, message))
                 one.answering.add(task)
@@ -194,28 +193,14 @@ class Agents:
 
     async def _tell_newer(self, one: _Connected) -> None:
         if newer := self._newer_list(one.list_sent):
-            await self._put(one.channel, Revoked(newer))
+            await put(one.channel, Revoked(newer))
             one.list_sent = self._hello().revoked
 
     async def _answer(self, answers: Handler, channel: Channel, asked: Ask) -> None:
         try:
-            await self._put(channel, Answer(asked.number, await answers(channel, asked.of)))
+            await put(channel, Answer(asked.number, await answers(channel, asked.of)))
         except ChannelError:
             channel.close()
-
-    async def _heard(self, channel: Channel) -> Message:
-        try:
-            async with asyncio.timeout(LATE_S):
-                return decode(await channel.receive())
-        except TimeoutError:
-            raise ChannelError(f"nothing for {LATE_S:g} s") from None
-
-    async def _put(self, channel: Channel, message: Message) -> None:
-        try:
-            async with asyncio.timeout(SILENT_S):
-                await channel.send(encode(message))
-        except TimeoutError:
-            raise ChannelError(f"it read nothing for {SILENT_S:g} s") from None
 
 
 def _differs(ours: Hello, theirs: Hello) -> str:

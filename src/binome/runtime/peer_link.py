@@ -16,7 +16,6 @@ from typing import Protocol
 
 from binome.ports import Clock
 from binome.runtime.peer_messages import (
-    SAID_LENGTH,
     Answer,
     Ask,
     Beat,
@@ -32,15 +31,12 @@ from binome.runtime.peer_messages import (
     Verdicts,
     decode,
     difference,
-    encode,
     part,
 )
+from binome.runtime.peer_speech import SILENT_S, greeting, put, refusal, until_one_ends
 from binome.runtime.peer_transport import Channel, ChannelError, RefusedError, Transport
-from binome.shown import shown
 
 BEAT_S = 0.1
-SILENT_S = 1.0
-"""After so long without a word a connection is given up, and a peer is called silent."""
 HELLO_S = 2.0
 RETRY_S = 0.2
 RETRY_AT_MOST_S = 2.0
@@ -162,16 +158,8 @@ class Link:
 
     async def _agree(self, channel: Channel) -> None:
         """Returns where both may work together. Raises ChannelError, RefusedError or BreachError."""
-        try:
-            async with asyncio.timeout(HELLO_S):
-                theirs = decode(await channel.receive())
-        except TimeoutError:
-            raise ChannelError("it says nothing") from None
-        if isinstance(theirs, Refused):
-            raise RefusedError(f"it refuses this server: {shown(theirs.why, SAID_LENGTH)}")
-        if not isinstance(theirs, Hello):
-            raise BreachError("its first word is no greeting")
-        await self._put(channel, self._own.hello())  # also where they differ: it is to say so too
+        theirs = await greeting(channel, HELLO_S)
+        await put(channel, self._own.hello())  # also where they differ: it is to say so too
         if differs := difference(self._own.hello(), theirs):
             raise RefusedError(differs)
         self._list_sent = theirs.revoked
@@ -182,15 +170,7 @@ class Link:
         self._took_s = self._clock.monotonic_s()
         self.trouble = ""
         self._said("")
-        sides = [asyncio.ensure_future(self._send(channel)), asyncio.ensure_future(self._receive(channel))]
-        try:
-            done, _ = await asyncio.wait(sides, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for side in sides:
-                side.cancel()
-            await asyncio.gather(*sides, return_exceptions=True)
-        for side in done:
-            side.result()
+        await until_one_ends(self._send(channel), self._receive(channel))
 
     def _let_go(self) -> None:
         """No connection any more: what was asked has no answer, or was never sent."""
@@ -214,10 +194,10 @@ class Link:
                 if why := channel.objection():
                     raise RefusedError(why)
                 sequence += 1
-                await self._put(channel, self._own.beat(sequence))
+                await put(channel, self._own.beat(sequence))
                 next_beat_s = max(next_beat_s + BEAT_S, now_s)  # beats that were missed are not made up for
             elif (message := self._next()) is not None:
-                await self._put(channel, message)
+                await put(channel, message)
             else:
                 self._wake.clear()
                 try:
@@ -244,13 +224,6 @@ class Link:
         self._begun, self._whole = True, self._whole and not ends
         return Verdicts(some, begins, ends)
 
-    async def _put(self, channel: Channel, message: Message) -> None:
-        try:
-            async with asyncio.timeout(SILENT_S):
-                await channel.send(encode(message))
-        except TimeoutError:
-            raise ChannelError(f"it read nothing for {SILENT_S:g} s") from None
-
     async def _receive(self, channel: Channel) -> None:
         while True:
             match decode(await channel.receive()):
@@ -263,6 +236,6 @@ class Link:
                 case Revoked(pem):
                     self._own.list_came(pem)
                 case Refused(why):
-                    raise RefusedError(f"it refuses this server: {shown(why, SAID_LENGTH)}")
+                    raise refusal(why)
                 case message:
                     raise BreachError(f"{type(message).__name__}, which is not for whoever listens to say")

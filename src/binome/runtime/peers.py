@@ -26,7 +26,7 @@ import msgspec
 from binome.estate import Estate
 from binome.ports import Clock
 from binome.runtime.identity import Identity, IdentityError
-from binome.runtime.peer_link import BEAT_S, HELLO_S, SILENT_S, Link
+from binome.runtime.peer_link import BEAT_S, HELLO_S, Link
 from binome.runtime.peer_messages import (
     PROTOCOL,
     SAID_LENGTH,
@@ -35,7 +35,6 @@ from binome.runtime.peer_messages import (
     Beat,
     BreachError,
     Hello,
-    Message,
     Pages,
     Refused,
     Reply,
@@ -44,12 +43,12 @@ from binome.runtime.peer_messages import (
     Took,
     Verdicts,
     apart,
-    decode,
     difference,
     encode,
     model_of,
     version,
 )
+from binome.runtime.peer_speech import SILENT_S, greeting, heard, put
 from binome.runtime.peer_transport import Channel, ChannelError, RefusedError, Transport
 from binome.shown import shown
 
@@ -269,12 +268,8 @@ class Peers(Generic[Judged]):
         peer = channel.named.server
         if peer not in self._servers:
             raise RefusedError("it is no server of the estate")
-        await self._put(channel, self.hello())
-        theirs = await self._heard_from(channel, HELLO_S)
-        if isinstance(theirs, Refused):
-            raise RefusedError(f"it refuses this server: {shown(theirs.why, SAID_LENGTH)}")
-        if not isinstance(theirs, Hello):
-            raise BreachError("its first word is no greeting")
+        await put(channel, self.hello())
+        theirs = await greeting(channel, HELLO_S)
         is_agent = theirs.role == "agent"
         if peer == self.name and not is_agent:
             raise RefusedError("it is no other server of the estate")
@@ -283,7 +278,7 @@ class Peers(Generic[Judged]):
         if differs := (apart if is_agent else difference)(self.hello(), theirs):
             raise RefusedError(differs)
         if newer := self.newer_list(theirs.revoked):
-            await self._put(channel, Revoked(newer))
+            await put(channel, Revoked(newer))
         if not is_agent:
             self._inward[peer] = channel
         return theirs
@@ -293,7 +288,7 @@ class Peers(Generic[Judged]):
         one = self._heard.get(peer)
         try:
             while True:
-                message = await self._heard_from(channel, SILENT_S)
+                message = await heard(channel, SILENT_S)
                 if why := channel.objection():
                     raise RefusedError(why)
                 if self._inward.get(peer) is not channel:
@@ -301,7 +296,7 @@ class Peers(Generic[Judged]):
                 match message:
                     case Beat() if one is not None:
                         self._beat_came(one, message)
-                        await self._put(channel, Took(message.sequence))
+                        await put(channel, Took(message.sequence))
                     case Verdicts() if one is not None:
                         self._verdicts_came(peer, one, message)
                     case Revoked(pem):
@@ -310,7 +305,7 @@ class Peers(Generic[Judged]):
                         self._pages_came(raw)
                     case Ask():
                         if len(answering) >= ANSWERING_AT_ONCE:
-                            await self._put(channel, Answer(message.number, Refused("too many requests at once")))
+                            await put(channel, Answer(message.number, Refused("too many requests at once")))
                             continue
                         task = asyncio.ensure_future(self._answer(channel, message))
                         answering.add(task)
@@ -363,29 +358,15 @@ class Peers(Generic[Judged]):
             reply: Reply = Refused("nothing of this kind is done here")
             if self._answers is not None:
                 reply = await self._answers(channel, asked.of)
-            await self._put(channel, Answer(asked.number, reply))
+            await put(channel, Answer(asked.number, reply))
         except ChannelError:
             channel.close()
 
     # -- within
 
-    async def _heard_from(self, channel: Channel, within_s: float) -> Message:
-        try:
-            async with asyncio.timeout(within_s):
-                return decode(await channel.receive())
-        except TimeoutError:
-            raise ChannelError(f"nothing for {within_s:g} s") from None
-
-    async def _put(self, channel: Channel, message: Message) -> None:
-        try:
-            async with asyncio.timeout(SILENT_S):
-                await channel.send(encode(message))
-        except TimeoutError:
-            raise ChannelError(f"it read nothing for {SILENT_S:g} s") from None
-
     async def _refuse(self, channel: Channel, why: str) -> None:
         with suppress(ChannelError):  # it has gone, and says so itself
-            await self._put(channel, Refused(why[:1000]))
+            await put(channel, Refused(why[:1000]))
 
     async def _watch(self) -> None:
         """Notices that a peer has fallen silent: nothing comes then that would tell."""

@@ -14,7 +14,8 @@ from contextvars import Context
 from typing import NamedTuple
 
 from binome.core.verdict import Judged
-from binome.runtime.peer_link import BEAT_S, SILENT_S
+from binome.runtime.peer_link import BEAT_S
+from binome.runtime.peer_speech import SILENT_S
 from binome.sim.loop import OWNER
 from binome.sim.network import Network
 from binome.sim.process import Clock, Process
