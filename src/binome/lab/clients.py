@@ -82,9 +82,11 @@ class Clients:
 
 
 def prepare_ledger(lab: Lab) -> None:
-    """Makes the role, the database and the table that clients write to, on the primary."""
+    """Makes the role, the database and the table that clients write to, on the primary, unless they are there."""
     service = lab.database()
     primary = lab.primary(service)
+    if DATABASE in lab.run_sql(service, primary, "SELECT datname FROM pg_database").split():
+        return
     lab.run_sql(service, primary, f"CREATE ROLE {ROLE} LOGIN PASSWORD '{lab.client_password()}'")
     lab.run_sql(service, primary, f"CREATE DATABASE {DATABASE} OWNER {ROLE}")
     lab.run_sql(service, primary, f"SET ROLE {ROLE}; {TABLE}", DATABASE)

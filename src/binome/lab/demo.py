@@ -12,20 +12,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import takewhile
-from typing import Literal, get_args
 
-from binome.lab import checker, engines, lookouts, telling
+from binome.core.leadership import LeadershipTaken
+from binome.lab import checker, engines, faults, lookouts, stage, telling
 from binome.lab.checker import Evidence
 from binome.lab.clients import PATIENCES_S, Clients, held_by, prepare_ledger
 from binome.lab.engines import Look
 from binome.lab.errors import LabError
+from binome.lab.faults import Fault, Strike
 from binome.lab.lab import Lab
 from binome.lab.record import Record
-
-Fault = Literal["burn", "cut", "burn-standby"]
-FAULTS: tuple[Fault, ...] = get_args(Fault)
+from binome.lab.stage import NOBODY, Stage, Together
 
 LOAD_S = 10
 AFTERWARDS_S = 3
@@ -49,6 +48,25 @@ class View:
     acknowledged: int = 0
     unknown: int = 0
     per_second: list[int] = field(default_factory=list)  # writes acknowledged in each second since the load began
+
+    def begin_again(self) -> None:
+        """Nothing has happened yet, as before the first load."""
+        fresh = View(self.estate, self.fault)
+        for one in fields(View):
+            setattr(self, one.name, getattr(fresh, one.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """How a demonstration is played; by default as the estate stands, with nobody's place arranged for.
+
+    `prefix` tells its clients from those of others in the same lab. `together` is what has to burn with the site: with
+    an empty set the leaders of lookouts and etcd stand elsewhere; with None they stand where they happen to.
+    """
+
+    prefix: str = ""
+    load_s: float = LOAD_S
+    together: frozenset[Together] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +97,8 @@ class Outcome:
     engines: dict[str, str]
     faulted_at_s: float
     records: tuple[tuple[str, tuple[Record, ...]], ...]  # by client
+    stage: Stage = NOBODY  # who led when the fault came
+    decider: str = ""  # the lookout whose plan moved or released the database; empty where none did
 
     @property
     def good(self) -> bool:
@@ -87,7 +107,7 @@ class Outcome:
             self.flows
             and not self.evidence.lost
             and not self.evidence.double_primary
-            and (self.new_primary_s is not None or self.fault == "burn-standby")
+            and (self.new_primary_s is not None or self.fault in faults.KEEPS_PRIMARY)
             and self.time_to_redundancy_s is not None
         )
 
@@ -95,7 +115,9 @@ class Outcome:
 class Watcher:
     """Looks at the lab and at the clients' logs until it is closed, and keeps the view and the list of events."""
 
-    def __init__(self, lab: Lab, clients: Clients, view: View, say: Callable[[Event], None]) -> None:
+    def __init__(
+        self, lab: Lab, clients: Clients, view: View, say: Callable[[Event], None], load_s: float = LOAD_S
+    ) -> None:
         self.view = view
         self.events: list[Event] = []
         self.role_since_s: dict[tuple[str, Look], float] = {}  # (server, look) of the database → since when
@@ -103,6 +125,9 @@ class Watcher:
         self._database = lab.database()
         self._journal = lookouts.Following({name: lab.root(name) for name in lookouts.names(lab.estate)})
         self.verdict: tuple[float, str] | None = None  # when a site was agreed to be lost, and the sentence
+        self.decider = ""
+        self._leaders: dict[int, str] = {}  # generation → who led in it
+        self._load_s = load_s
         self._begun_s = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
@@ -119,7 +144,7 @@ class Watcher:
     def happened(self, what: str, at_s: float | None = None) -> None:
         """Notes an event, now or at a time of the monotonic clock."""
         at_s = time.monotonic() if at_s is None else at_s
-        event = Event(round(at_s - (self.view.faulted_at_s or self._begun_s + LOAD_S), 2), what)
+        event = Event(round(at_s - (self.view.faulted_at_s or self._begun_s + self._load_s), 2), what)
         self.events.append(event)
         self._say(event)
 
@@ -156,6 +181,10 @@ class Watcher:
         for entry, fact in self._journal.grown():
             at_s = time.monotonic() - (time.time_ns() // 1_000_000 - entry.at_ms) / 1000
             words = telling.words(fact, entry)
+            if isinstance(fact, LeadershipTaken):
+                self._leaders[entry.generation] = fact.leader
+            if self.view.faulted_at_s is not None and at_s >= self.view.faulted_at_s and telling.moves(fact):
+                self.decider = self.decider or self._leaders.get(entry.generation, "")
             if words and self.view.faulted_at_s is not None and at_s >= self.view.faulted_at_s:
                 self.happened(words, at_s)
                 if self.verdict is None and telling.names_site(fact, self.view.site):
@@ -176,37 +205,41 @@ class Watcher:
                     self.happened(f"{server} is primary no more", at_s)
 
 
-def demonstrate(lab: Lab, view: View, say: Callable[[Event], None]) -> Outcome:
+def demonstrate(lab: Lab, view: View, say: Callable[[Event], None], scene: Scene | None = None) -> Outcome:
     """Runs the demonstration on a lab that is whole. Raises LabError where the lab or a client fails."""
+    scene = scene or Scene()
     database = lab.database()
     prepare_ledger(lab)
-    clients = Clients(lab)
+    clients = Clients(lab, scene.prefix)
     clients.start()
-    with Watcher(lab, clients, view, say) as watcher:
+    with Watcher(lab, clients, view, say, scene.load_s) as watcher:
         watcher.happened(f"{len(PATIENCES_S)} clients write, read and fetch")
-        _pause(LOAD_S, watcher)
+        _pause(scene.load_s, watcher)
         primary = lab.primary(database)
-        site, faulted_at_s = _fault(lab, view, watcher, primary)
+        strike = Strike(lab, view.fault, primary)
+        led_by = stage.arranged(lab, strike.site, scene.together)
+        faulted_at_s = _struck(strike, view, watcher)
         flow = _waited(lambda: _flow_again(watcher, database, primary), watcher)
         if flow:
             silence = checker.outage(clients.logs["patient"].records, "write")
             watcher.happened("writes flow again", silence.end_s)
         else:
             watcher.happened("writes do not flow")
-        if lookouts.names(lab.estate):  # who looks needs a few seconds to be sure; a site that is back is no loss
+        if lookouts.names(lab.estate) and view.fault in faults.OF_SITES:
+            # Who looks needs a few seconds to be sure; a site that is back is no loss.
             _waited(lambda: watcher.verdict is not None, watcher, VERDICT_WITHIN_S)
-        whole_at_s = _made_whole(lab, view.fault, site, watcher)
+        whole_at_s = _made_whole(strike, watcher)
         watcher.happened("the pair is whole again" if whole_at_s else "the pair is not whole again")
         _pause(AFTERWARDS_S, watcher)
         flow = flow and watcher.acknowledged_since(time.monotonic() - AFTERWARDS_S / 2) > 0
         clients.stop()
     evidence = checker.check(clients.records(), _held(lab, database))
     by_client = {name: checker.outages(log.records) for name, log in clients.logs.items()}
-    new_primary_at_s = _new_primary_at_s(watcher, primary, faulted_at_s)
+    new_primary_at_s = _new_primary_at_s(watcher, clients, primary, faulted_at_s)
     return Outcome(
         estate=lab.estate.estate,
         fault=view.fault,
-        site=site,
+        site=strike.site,
         evidence=evidence,
         outage_s=by_client["patient"],
         outage_impatient_s=by_client["impatient"],
@@ -220,33 +253,25 @@ def demonstrate(lab: Lab, view: View, say: Callable[[Event], None]) -> Outcome:
         engines=engines.versions(),
         faulted_at_s=faulted_at_s,
         records=tuple((name, tuple(log.records)) for name, log in clients.logs.items()),
+        stage=led_by,
+        decider=watcher.decider,
     )
 
 
-def _fault(lab: Lab, view: View, watcher: Watcher, primary: str) -> tuple[str, float]:
-    """Injects the fault; the site that it hit, and when."""
-    members = lab.estate.services[lab.database()].on
-    victim = primary if view.fault != "burn-standby" else next(member for member in members if member != primary)
-    site = lab.estate.servers[victim].site or ""
-    view.site, view.faulted_at_s = site, time.monotonic()
-    watcher.happened(f"{site} is cut off" if view.fault == "cut" else f"{site} burns", view.faulted_at_s)
-    if view.fault == "cut":
-        lab.cut(site)
-    else:
-        lab.burn(site, wipe=True)
-    return site, view.faulted_at_s
+def _struck(strike: Strike, view: View, watcher: Watcher) -> float:
+    """Injects the fault; when it came."""
+    view.site, view.faulted_at_s = strike.site, time.monotonic()
+    watcher.happened(strike.words, view.faulted_at_s)
+    strike.strike()
+    return view.faulted_at_s
 
 
-def _made_whole(lab: Lab, fault: Fault, site: str, watcher: Watcher) -> float | None:
-    """Brings the lost site back; when the pair was whole again, or None."""
+def _made_whole(strike: Strike, watcher: Watcher) -> float | None:
+    """Brings back what was lost; when the pair was whole again, or None."""
     try:
-        if fault == "cut":
-            watcher.happened(f"{site} is joined again")
-            lab.heal(site)
-            lab.wait_until_whole()
-        else:
-            watcher.happened(f"{site} is rebuilt from nothing")
-            lab.rebuild(site)
+        if strike.mending:
+            watcher.happened(strike.mending)
+        strike.mend()
     except LabError as error:
         watcher.happened(str(error))
         return None
@@ -260,17 +285,29 @@ def _flow_again(watcher: Watcher, database: str, primary: str) -> bool:
     if now - faulted_at_s < 1.5 or watcher.acknowledged_since(now - 1) < FLOW_PER_S:
         return False
     looks = watcher.view.looks[database]
-    return watcher.view.fault == "burn-standby" or any(
-        look == Look("primary", "up") for server, look in looks.items() if server != primary
+    fault = watcher.view.fault
+    return fault in faults.KEEPS_PRIMARY or any(
+        look == Look("primary", "up") for server, look in looks.items() if server != primary or fault == "kill-postgres"
     )
 
 
-def _new_primary_at_s(watcher: Watcher, primary: str, faulted_at_s: float) -> float | None:
+def _new_primary_at_s(watcher: Watcher, clients: Clients, primary: str, faulted_at_s: float) -> float | None:
+    """When a primary was there again: when it said so, or when a write on a new timeline proved it, if that was sooner.
+
+    Who is asked says so at once; but it is asked only a few times a second.
+    """
+    if watcher.view.fault in faults.KEEPS_PRIMARY:
+        return None
     times = [
         at_s
         for (server, look), at_s in watcher.role_since_s.items()
-        if server != primary and look == Look("primary", "up") and at_s >= faulted_at_s
+        if look == Look("primary", "up")
+        and at_s >= faulted_at_s
+        and (server != primary or watcher.view.fault == "kill-postgres")
     ]
+    writes = [one for one in clients.records() if one.operation == "write" and one.state == "acknowledged"]
+    before = max((one.timeline for one in writes if one.at_s < faulted_at_s), default=0)
+    times += [one.at_s for one in writes if one.at_s >= faulted_at_s and one.timeline > before]
     return min(times, default=None)
 
 

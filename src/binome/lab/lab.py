@@ -169,12 +169,12 @@ class Lab:
     def move_leader(self, service: str, server: str) -> None:
         """Makes a server the leader of an etcd service."""
         leader = self._with_role(service, "leader")
-        members = self._etcd(leader, "/v3/cluster/member/list", {})["members"]
+        members = self.ask_etcd(leader, "/v3/cluster/member/list", {})["members"]
         targets = [member["ID"] for member in members if member.get("name") == server]
         if not targets:
             raise LabError(f"{server} is no member of {service}.")
         if leader != server:
-            self._etcd(leader, "/v3/maintenance/transfer-leadership", {"targetID": targets[0]})
+            self.ask_etcd(leader, "/v3/maintenance/transfer-leadership", {"targetID": targets[0]})
 
     # -- what can be seen of it
 
@@ -436,14 +436,15 @@ class Lab:
                 f"by the word of more than half.  Rebuild another site first, or begin anew: binome lab down"
             )
         helper = living[0]
-        members = self._etcd(helper, "/v3/cluster/member/list", {})["members"]
+        members = self.ask_etcd(helper, "/v3/cluster/member/list", {})["members"]
         peer = f"http://{endpoint(self._network.servers[server][1], ETCD_PEER_PORT)}"
         for member in members:
             if member.get("name") == server or peer in member.get("peerURLs", []):
-                self._etcd(helper, "/v3/cluster/member/remove", {"ID": member["ID"]})
-        self._etcd(helper, "/v3/cluster/member/add", {"peerURLs": [peer]})
+                self.ask_etcd(helper, "/v3/cluster/member/remove", {"ID": member["ID"]})
+        self.ask_etcd(helper, "/v3/cluster/member/add", {"peerURLs": [peer]})
 
-    def _etcd(self, server: str, path: str, body: Mapping[str, Any]) -> Any:
+    def ask_etcd(self, server: str, path: str, body: Mapping[str, Any]) -> Any:
+        """What the etcd on a server answers, as JSON. Raises LabError where it does not, or refuses."""
         address = self._network.servers[server][1]
         try:
             said = inside.ask(server, (address, ETCD_CLIENT_PORT), path, body=dict(body), timeout_s=5)

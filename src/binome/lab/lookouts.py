@@ -43,10 +43,23 @@ def agents(estate: Estate) -> tuple[str, ...]:
 
 def program(estate: Path, server: str, root: Path) -> Program:
     """`binome run` on a server."""
-    code = str(Path(binome.__file__).parents[1])  # the code that runs this, wherever the command is installed
-    arguments = (sys.executable, "-m", "binome.cli.entry", "run", str(estate), "--as", server, "--root", str(root))
-    paths = [code, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return Program(arguments, environment={"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))})
+    return Program(command("run", str(estate), "--as", server, "--root", str(root)), environment=environment())
+
+
+def command(*words: str) -> tuple[str, ...]:
+    """One of `binome`'s commands as a program of its own; it needs `environment`."""
+    return (sys.executable, "-m", "binome.cli.entry", *words)
+
+
+def environment() -> dict[str, str]:
+    """By which a command is found in the code that runs this, wherever the command is installed."""
+    paths = [str(Path(binome.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+
+
+def door(root: Path) -> Path:
+    """The socket at which a lookout is asked."""
+    return Path(Folders(str(root)).run) / "binome.sock"
 
 
 def said(root: Path) -> dict[str, Any] | None:
@@ -58,7 +71,7 @@ def asked(root: Path, **question: str) -> dict[str, Any] | None:
     """What a lookout answers to a question at its door; None where it says nothing."""
     with suppress(OSError, ValueError), socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(ANSWER_S)
-        connection.connect(f"{Folders(str(root)).run}/binome.sock")
+        connection.connect(str(door(root)))
         with connection.makefile("rwb") as lines:
             lines.write(json.dumps(question).encode() + b"\n")
             lines.flush()

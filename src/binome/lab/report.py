@@ -12,6 +12,7 @@ from binome.lab import chart
 from binome.lab.clients import PATIENCES_S
 from binome.lab.demo import Outcome
 from binome.lab.errors import LabError
+from binome.lab.faults import KEEPS_PRIMARY, WORDS
 
 NAMED_AT_MOST = 100
 Report = Mapping[str, Any]
@@ -57,12 +58,16 @@ def check_writable(folder: Path) -> None:
         raise LabError(f"the report cannot be written to {folder}: {error.strerror}.  Choose another: --out") from None
 
 
-def write(outcome: Outcome, folder: Path) -> None:
-    """Writes both files into `folder`, each whole or not at all. Raises LabError where that cannot be done."""
+def write(outcome: Outcome, folder: Path, more: Report | None = None, more_page: str = "") -> None:
+    """Writes both files into `folder`, each whole or not at all: of the outcome, and what more there is to say.
+
+    Raises LabError where that cannot be done.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / "report.json", json.dumps(as_json(outcome), indent=2, ensure_ascii=False) + "\n")
-        write_whole(folder / "report.html", page(outcome))
+        record = {**as_json(outcome), **(more or {})}
+        write_whole(folder / "report.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        write_whole(folder / "report.html", page(outcome, more_page))
     except OSError as error:
         raise LabError(f"the report cannot be written to {folder}: {error.strerror}.  Free some space.") from None
 
@@ -113,9 +118,9 @@ def figures(report: Report) -> list[tuple[str, str, str]]:
         )
         rows.append((f"outage of {noun}", f"{patient:.2f} s", meaning))
     rows.append(("verdict", _seconds(report["verdict_s"]), report["scope"] or "the lookouts agreed on no cause"))
-    if report["fault"] != "burn-standby":
+    if report["fault"] not in KEEPS_PRIMARY:
         rows.append(
-            ("new primary", _seconds(report["new_primary_s"]), "from the fault until the standby had taken over")
+            ("new primary", _seconds(report["new_primary_s"]), "from the fault until there was a primary again")
         )
     rows.append(("pair whole again", _seconds(report["time_to_redundancy_s"]), "from the fault until it was"))
     return rows
@@ -125,10 +130,13 @@ def _seconds(value: float | None) -> str:
     return "never" if value is None else f"{value:.1f} s"
 
 
-def page(outcome: Outcome) -> str:
-    """The HTML page: self-contained, without scripts, readable in light and dark, on paper and on a phone."""
+def page(outcome: Outcome, more: str = "") -> str:
+    """The HTML page: self-contained, without scripts, readable in light and dark, on paper and on a phone.
+
+    `more` is HTML that stands before the last heading.
+    """
     report = as_json(outcome)
-    fault = {"burn": "burned", "cut": "cut off", "burn-standby": "burned (it held the standby)"}[outcome.fault]
+    fault = WORDS[outcome.fault]
     rows = "\n".join(
         f"<tr><th>{escape(name)}</th><td>{escape(value)}</td><td>{escape(meaning)}</td></tr>"
         for name, value, meaning in figures(report)
@@ -156,7 +164,7 @@ Where there are no marks, nobody got an answer. {chart.LEGEND}</figcaption>
 <table class="figures">{rows}</table>
 <h2>What happened</h2>
 <table class="events">{events}</table>
-<h2>How to read this</h2>
+{more}<h2>How to read this</h2>
 <p>Two clients wrote, read and fetched pages through both edges all the time, and wrote down every attempt before they
 sent it. A separate judge then compared their logs with the rows that the surviving primary holds. What a client was
 told is done must be there; what it got no answer for may be there or not.</p>

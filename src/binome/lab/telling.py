@@ -11,7 +11,7 @@ from binome.core.leadership import LeadershipTaken
 from binome.core.plan import PlanMade
 from binome.core.scope import Manner, ScopeChanged, ScopeEnded, ScopeOpened
 from binome.core.silence import SiteSilent
-from binome.core.takeover import TakeoverRefused
+from binome.core.takeover import PROMOTE, RELEASE, SWITCH, TakeoverRefused
 
 
 def words(fact: Fact, entry: Entry) -> str:
@@ -32,6 +32,11 @@ def words(fact: Fact, entry: Entry) -> str:
         case LeadershipTaken():
             return f"{fact.leader} leads, generation {entry.generation}"
     return ""
+
+
+def moves(fact: Fact) -> bool:
+    """Whether a fact is the decision to move a database, or to let its primary go on alone."""
+    return isinstance(fact, PlanMade) and any(step.verb in (PROMOTE, RELEASE, SWITCH) for step in fact.steps)
 
 
 def names_site(fact: Fact, site: str) -> bool:
