@@ -3,10 +3,11 @@
 # make test    everything: lint, types, floors, unit, lab (root)
 # make check   the quick half: no root, no engines
 # make sim     nights of faults in virtual time: EPISODES=200 SEED=1 NIGHTS=plain|looking|takeover, or one again: SCHEDULE=file
+# make table   measure what takeovers take, against their bounds (root, 25 minutes): docs/takeover-table.md
 # make bench   speed and memory, as ratios side by side
 # make lab-test, make unit, make lint: the parts of make test;  make lock: write requirements.lock anew
 .DEFAULT_GOAL := help
-.PHONY: help demo soak test check sim bench lint unit lab-test lock root engines clean
+.PHONY: help demo soak test check sim table bench lint unit lab-test lock root engines clean
 
 python := .venv/bin/python
 demo_flags ?=
@@ -53,6 +54,9 @@ lab-test: root .venv/ready engines
 
 sim: .venv/ready
 	@$(python) -m binome.sim --episodes "$(EPISODES)" --seed "$(SEED)" --nights "$(NIGHTS)" --schedule "$(SCHEDULE)"
+
+table: root .venv/ready engines
+	@$(python) scripts/takeover-table
 
 bench: .venv/ready engines
 	@bench/run
