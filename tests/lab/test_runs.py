@@ -120,7 +120,7 @@ def test_the_greatest_counts_as_well_as_the_median() -> None:
 def test_web_pages_are_judged_in_every_fire_and_only_there() -> None:
     found = whole()
     slow = {"impatient": 0.7, "patient": 1.1}
-    found["switchover"] = [quick(fault="switchover", web_down_s=slow) for _ in range(5)]
+    found["switchover"] = [quick(fault="switchover", web_down_s=slow) for _ in range(100)]
     assert wrong(found) == {}
     for key in ("burn", "etcd-leader", "decider"):
         found[key] = [{**one, "web_down_s": slow} for one in found[key]]
