@@ -15,7 +15,7 @@ from binome.journal.etcd import EtcdClient
 from binome.journal.etcd_gateway import Timing
 from binome.render import RenderError, etcd_endpoints, etcd_url
 
-TIMING = Timing(patience_s=0.2, answer_s=0.8)
+TIMING = Timing(patience_s=0.2, answer_s=0.5)
 """A member whose leader burned answers nothing for seconds; a takeover does not wait for that. What came of a change
 that got no answer is read back, so that impatience costs nothing but a question."""
 LOOK_EVERY_S = 30.0
