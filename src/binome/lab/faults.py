@@ -14,12 +14,13 @@ import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from binome.lab import lookouts
 from binome.lab.errors import LabError
 from binome.lab.lab import Lab
 from binome.render import Folders
+from binome.render.places import database_places
 
 Fault = Literal["burn", "cut", "burn-standby", "kill-postgres", "switchover"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
@@ -124,7 +125,8 @@ class Strike:
 
     def _postmaster(self) -> int:
         """The process that all of the primary's PostgreSQL ends with. Raises LabError where there is none."""
-        data = Path(Folders(str(self._lab.root(self.victim))).data) / "postgresql"
+        options: Any = self._lab.estate.services[self._service]
+        data = Path(database_places(self._service, options, Folders(str(self._lab.root(self.victim)))).data)
         try:
             pid = int((data / "postmaster.pid").read_text().split()[0])
         except (OSError, ValueError, IndexError):
