@@ -235,7 +235,7 @@ def demonstrate(lab: Lab, view: View, say: Callable[[Event], None], scene: Scene
         clients.stop()
     evidence = checker.check(clients.records(), _held(lab, database))
     by_client = {name: checker.outages(log.records) for name, log in clients.logs.items()}
-    new_primary_at_s = _new_primary_at_s(watcher, clients, primary, faulted_at_s)
+    again_at_s = new_primary_at_s(watcher, clients, primary, faulted_at_s)
     return Outcome(
         estate=lab.estate.estate,
         fault=view.fault,
@@ -245,7 +245,7 @@ def demonstrate(lab: Lab, view: View, say: Callable[[Event], None], scene: Scene
         outage_impatient_s=by_client["impatient"],
         unanswered=checker.unanswered(clients.records()),
         flows=flow,
-        new_primary_s=_since(faulted_at_s, new_primary_at_s),
+        new_primary_s=_since(faulted_at_s, again_at_s),
         verdict_s=_since(faulted_at_s, watcher.verdict[0]) if watcher.verdict else None,
         scope=watcher.verdict[1] if watcher.verdict else "",
         time_to_redundancy_s=_since(faulted_at_s, whole_at_s),
@@ -291,7 +291,7 @@ def _flow_again(watcher: Watcher, database: str, primary: str) -> bool:
     )
 
 
-def _new_primary_at_s(watcher: Watcher, clients: Clients, primary: str, faulted_at_s: float) -> float | None:
+def new_primary_at_s(watcher: Watcher, clients: Clients, primary: str, faulted_at_s: float) -> float | None:
     """When a primary was there again: when it said so, or when a write on a new timeline proved it, if that was sooner.
 
     Who is asked says so at once; but it is asked only a few times a second.
