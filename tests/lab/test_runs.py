@@ -58,6 +58,8 @@ def test_a_run_says_where_everybody_stood() -> None:
     assert one["writes_down_s"] == {"impatient": 22.5, "patient": 23.0}
     assert runs.run(replace(PLAYED, decider=""), ESTATE, act_after_s=2.0)["decider"] is None
     assert "decided by par-watch in paris" in runs.line(1, one)
+    assert "new primary not needed;" in runs.line(1, run(fault="burn-standby", new_primary_s=None))
+    assert "new primary never;" in runs.line(1, run(new_primary_s=None))
 
 
 def test_figures_are_least_median_and_greatest_of_what_came() -> None:

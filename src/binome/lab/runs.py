@@ -13,6 +13,7 @@ from typing import Any
 
 from binome.estate import Estate
 from binome.lab.demo import Outcome
+from binome.lab.faults import KEEPS_PRIMARY
 from binome.lab.record import OPERATIONS
 
 Run = Mapping[str, Any]
@@ -101,7 +102,7 @@ def line(number: int, one: Run) -> str:
     decider = one["decider"]
     parts = [
         f"run {number}: {one['site']}",
-        f"new primary {_seconds(one['new_primary_s'])}",
+        f"new primary {_new_primary(one)}",
         f"writes down {writes['impatient']:.2f} s, {writes['patient']:.2f} s",
         f"lost {one['lost']}, double {one['double_primary']}",
         f"decided by {decider['server']} in {decider['site']}" if decider else "decided by no lookout",
@@ -127,7 +128,7 @@ def _cells(runs: Sequence[Run]) -> Iterator[tuple[str, ...]]:
         yield (
             str(number),
             one["site"],
-            _seconds(one["new_primary_s"]),
+            _new_primary(one),
             _seconds(writes["impatient"]),
             _seconds(writes["patient"]),
             str(one["lost"]),
@@ -135,6 +136,10 @@ def _cells(runs: Sequence[Run]) -> Iterator[tuple[str, ...]]:
             f"{decider.get('server', '-')} ({decider.get('site', '-')})",
             f"{leader.get('server', '-')} ({leader.get('site', '-')})",
         )
+
+
+def _new_primary(one: Run) -> str:
+    return "not needed" if one["fault"] in KEEPS_PRIMARY else _seconds(one["new_primary_s"])
 
 
 def _seconds(value: float | None) -> str:
