@@ -56,6 +56,7 @@ def test_a_run_says_where_everybody_stood() -> None:
     assert (one["decider"], one["led"], one["etcd_leader"]) == (place("paris"), place("paris"), place("paris"))
     assert (one["delay_ms"], one["act_after_s"], one["lost"], one["double_primary"]) == (0, 0.35, 0, 0)
     assert one["writes_down_s"] == {"impatient": 22.5, "patient": 23.0}
+    assert one["writes_down_from_s"]["patient"] == -5.0, "its log begins 5 s before the fault"
     assert runs.run(replace(PLAYED, decider=""), ESTATE, act_after_s=2.0)["decider"] is None
     assert "decided by par-watch in paris" in runs.line(1, one)
     assert "new primary not needed;" in runs.line(1, run(fault="burn-standby", new_primary_s=None))

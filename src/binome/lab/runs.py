@@ -12,9 +12,10 @@ from statistics import median
 from typing import Any
 
 from binome.estate import Estate
+from binome.lab.checker import outage
 from binome.lab.demo import Outcome
 from binome.lab.faults import KEEPS_PRIMARY
-from binome.lab.record import OPERATIONS
+from binome.lab.record import OPERATIONS, Record
 
 Run = Mapping[str, Any]
 NOUNS = {"write": "writes_down_s", "read": "reads_down_s", "web": "web_down_s"}
@@ -40,6 +41,7 @@ def run(outcome: Outcome, estate: Estate, *, act_after_s: float, together: Seque
             key: {"impatient": outcome.outage_impatient_s[one], "patient": outcome.outage_s[one]}
             for one, key in NOUNS.items()
         },
+        "writes_down_from_s": {name: _down_from_s(outcome, some) for name, some in outcome.records},
         "acknowledged": outcome.evidence.acknowledged,
         "lost": len(outcome.evidence.lost),
         "double_primary": len(outcome.evidence.double_primary),
@@ -51,6 +53,11 @@ def run(outcome: Outcome, estate: Estate, *, act_after_s: float, together: Seque
         "etcd_leader": place(outcome.stage.etcd_leader),
         "time_to_redundancy_s": outcome.time_to_redundancy_s,
     }
+
+
+def _down_from_s(outcome: Outcome, records: Sequence[Record]) -> float:
+    """When a client's longest silence of writes began, from the fault: at the fire, or not before the return."""
+    return round(outage(records, "write").begin_s - outcome.faulted_at_s, 2)
 
 
 def values(runs: Sequence[Run]) -> dict[str, list[float]]:
