@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from binome.cli.answers import answers
 from binome.core import oncall
-from binome.core.paging_notes import Told, decoded, encoded
+from binome.core.paging_notes import Told, decoded, frames
 from binome.core.state import State
 from binome.core.verdict import Judged
 from binome.drivers import notify
@@ -27,11 +27,10 @@ from binome.runtime.desk import Desk
 from binome.runtime.door import Shown as Answers
 from binome.runtime.outbox import open_outbox
 from binome.runtime.pager import Pager, words
+from binome.runtime.peer_messages import PAGES_BYTES
 
 AGAIN_S = 5.0
 """How often everything that the others may have missed is told again."""
-FRAME = 100
-"""So many receipts and acknowledgements go in one frame."""
 
 
 class Others(Protocol):
@@ -131,14 +130,13 @@ class People:
         return [*self._problems, *self.pager.problems()]
 
     def _told(self, told: Sequence[Told]) -> None:
-        self._others().tell(encoded(told))
+        for frame in frames(told, PAGES_BYTES):
+            self._others().tell(frame)
 
     async def _tell_again(self) -> None:
         while True:
             await self._clock.sleep(AGAIN_S)
-            told = self.pager.told()
-            for begin in range(0, len(told), FRAME):
-                self._told(told[begin : begin + FRAME])
+            self._told(self.pager.told())
 
     async def _show(self) -> None:
         """Serves the acknowledgement page."""

@@ -25,12 +25,12 @@ from binome.core.decision import View
 from binome.core.evidence import headline
 from binome.core.graph import Graph
 from binome.core.incident import Incident, Resolved, servers_of
+from binome.core.lost import losses
 from binome.core.page import Page, Severity
 from binome.core.scope import Cause, Manner
 from binome.core.scoping import graphs
 from binome.core.takeover import CAPABILITY as TAKEOVER
 from binome.core.takeover import Refused as NoTakeover
-from binome.core.takeover import losses
 from binome.estate import Estate
 from binome.estate.model import PostgresqlService
 
@@ -95,7 +95,7 @@ def nobody_leads_page(estate: Estate, generation: int, since_ms: int) -> Page:
         name=estate.estate,
         what="Nobody leads, or etcd has no majority",
         since_ms=since_ms,
-        doing="No takeover happens by itself",
+        doing="Nothing automatic",
         asked="See: binome status",
     )
 
@@ -222,11 +222,10 @@ def _takeovers(graph: Graph, view: View, now_ms: int) -> Iterator[Alarm]:
             severity=Severity.CRITICAL,
             name=graph.estate.estate,
             what=f"{service} is down: {loss.subject} lost",
-            since_ms=now_ms - loss.lasted_ms,
+            since_ms=loss.since_ms,
             doing=f"{judged.survivor} can take over" if confirm else f"No takeover: {judged.said}",
-            asked=f"Confirm: binome takeover {service} --code {judged.code}"
-            if confirm
-            else "Act: a person must decide",
+            asked=f"Confirm: binome takeover {service} --code {judged.code}" if confirm else "You decide",
+            exact=confirm,
         )
         yield Alarm(page, _is_silenced(view, service, now_ms))
 

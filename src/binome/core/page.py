@@ -7,10 +7,11 @@ two lookouts may count differently and speak of the same thing, and two fires ma
 A text message has room for 160 characters of the GSM alphabet (3GPP TS 23.038, section 6.2.1: those of the extension
 count twice), or for 70 UTF-16 units as soon as one character is in neither. So characters that the alphabet lacks are
 written with those that it has, where nothing is lost by it; and what does not fit is cut from the least important part
-first: details, then what is done, then the request, then what happened. The link is never cut. Where a few characters
-that nothing can replace would halve the room, they become question marks; a text that consists of them is short
-instead. A text is always one line of characters that can be seen: whatever names and notes bring along, no header, no
-line and no other direction of writing begins in it.
+first: details, then what is done, then the request, then what happened. Where the request is a command to be typed as
+it stands (`exact`), half of it is worth nothing: then what happened is cut before it. The link is never cut. Where a
+few characters that nothing can replace would halve the room, they become question marks; a text that consists of them
+is short instead. A text is always one line of characters that can be seen: whatever names and notes bring along, no
+header, no line and no other direction of writing begins in it.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that a person is told.
 
     `cause`, `episode` and `stage` are its identity. `name` stands in front of it: the estate, and the incident's number
-    where it has one. `since_ms` is since 1970; `to` and `via`, where given, are the one person and the one sender that
-    it is for, as in a proof of a route.
+    where it has one. `since_ms` is since 1970; `exact` says that `asked` is of use only whole. `to` and `via`, where
+    given, are the one person and the one sender that it is for, as in a proof of a route.
     """
 
     cause: str
@@ -72,6 +73,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     since_ms: int
     doing: str = ""
     asked: str = ""
+    exact: bool = False
     detail: str = ""
     to: str = ""
     via: str = ""
@@ -162,6 +164,7 @@ def _sms(page: Page, zone: tzinfo, link: str) -> str:
     since = f"since {clock(page.since_ms, zone):%H:%M}"
     what, doing, asked, detail = (_part(part) for part in (page.what, page.doing, page.asked, page.detail))
     parts = [what, doing, asked, detail]
+    order = (3, 1, 0, 2) if page.exact else (3, 1, 2, 0)
     whole = f"{head} {_sentences(what, since, doing, asked, detail)}{_ending(link)}"
     if not fits(whole) and _strange(what) * 4 <= len(what):
         head, parts = _plain(head), [_plain(part) for part in parts]
@@ -170,8 +173,8 @@ def _sms(page: Page, zone: tzinfo, link: str) -> str:
         over = _over(text)
         if over <= 0:
             return text
-        shortened = next((index for index in (3, 1, 2) if parts[index]), 0)
-        if not parts[shortened]:
+        shortened = next((index for index in order if parts[index]), None)
+        if shortened is None:
             return _last_resort(head, since, link)
         parts[shortened] = _cut(parts[shortened], over)
 

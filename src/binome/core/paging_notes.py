@@ -6,7 +6,7 @@ were taken.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
 
@@ -158,6 +158,26 @@ Told = Receipt | Acknowledgement
 def encoded(told: Sequence[Told]) -> bytes:
     """What is told, as it goes over the wire: a JSON list."""
     return msgspec.json.encode(told)
+
+
+def frames(told: Sequence[Told], most_bytes: int) -> Iterator[bytes]:
+    """What is told, in as few lists as hold it, each of at most so many bytes; in its order.
+
+    What alone is longer (the receipt of a digest of thousands of pages) is not told: then it may be sent twice.
+    """
+    begun: list[bytes] = []
+    length = 2
+    for one in told:
+        raw = msgspec.json.encode(one)
+        if len(raw) + 2 > most_bytes:
+            continue
+        if begun and length + len(raw) + 1 > most_bytes:
+            yield b"[" + b",".join(begun) + b"]"
+            begun, length = [], 2
+        begun.append(raw)
+        length += len(raw) + 1
+    if begun:
+        yield b"[" + b",".join(begun) + b"]"
 
 
 def decoded(raw: bytes) -> tuple[Told, ...]:

@@ -50,7 +50,7 @@ FACTS = (SiteSilent, SiteHeard)
 
 
 class Silence(NamedTuple):
-    """A silence that is known: when it was recorded first, how long it had lasted when last, and who noticed."""
+    """A silence that is known: since when, how long it had lasted when it was recorded last, and who noticed."""
 
     number: int  # of the silences of this site
     since_ms: int

@@ -34,25 +34,19 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from binome.analysis.outcome import required
-from binome.core.causes import Kind
 from binome.core.database import Database, DatabaseSeen
 from binome.core.decision import Decision, View
 from binome.core.entry import Draft, Fact
+from binome.core.lost import Loss, all_lost, losses
 from binome.core.maintenance import CAPABILITY as MAINTENANCE
 from binome.core.maintenance import GRANTED
 from binome.core.plan import Command, Plan, PlanMade, Priority, Step
-from binome.core.scope import Confidence, Manner
-from binome.core.scoping import graphs
-from binome.core.verdict import Verdict
 from binome.estate import Estate
 from binome.estate.model import PostgresqlService
 
 CAPABILITY = "takeover"
 ATTEMPTS = 3
 """So many plans are made for one loss; each that was undone had a reason that may pass."""
-
-NOT_OF_SERVERS = (Kind.TARGET, Kind.MEMBER, Kind.SERVICE, Kind.NETWORK, Kind.VANTAGE)
-"""Causes that take no server: what is wrong then is for Patroni to mend, or for people."""
 
 PROMOTE, RELEASE, SWITCH = "database.takeover", "database.release", "database.switchover"
 
@@ -256,16 +250,6 @@ def _parts(plan: Plan) -> tuple[str, str]:
     return kind, rest.removeprefix(f"{plan.subject}/").rpartition("/")[0]
 
 
-class Loss(NamedTuple):
-    """A loss that takes servers: its id, in the words of people, what is lost, and for how long already."""
-
-    id: str
-    subject: str
-    servers: frozenset[str]
-    lasted_ms: int
-    confirmed: bool
-
-
 def decide(estate: Estate, view: View, now_ms: int) -> Decision:
     """What becomes of every database whose primary or standby is lost, and of what people ask."""
     slice_ = view.takeover
@@ -283,29 +267,6 @@ def decide(estate: Estate, view: View, now_ms: int) -> Decision:
     return Decision(tuple(record), wake_at_ms=min(wakes, default=None))
 
 
-def losses(estate: Estate, view: View, now_ms: int) -> list[Loss]:
-    """The losses that are known, the fastest noticed first."""
-    if not view.silence.sites and not view.scope.open:
-        return []
-    domains = graphs.of(estate).domains
-    found = []
-    for site, silence in view.silence.sites.items():
-        servers = frozenset(one for one in estate.servers if domains.site(one, estate) == site)
-        found.append(Loss(f"site/{site}/{silence.number}", site, servers, silence.lasted_ms, silence.confirmed))
-    for scope in view.scope.open.values():
-        cause = scope.cause
-        if cause.manner is Manner.LOST and cause.kind not in NOT_OF_SERVERS:
-            around = (one for one in estate.servers if one == cause.subject or cause.subject in domains.around(one))
-            servers = frozenset(one for one in around if view.looking.verdict(one) is Verdict.DOWN)
-            confirmed = cause.confidence in (Confidence.CONFIRMED, Confidence.PARTLY)
-            found.append(Loss(f"scope/{scope.id}", cause.subject, servers, now_ms - cause.since_ms, confirmed))
-    return found
-
-
-def _all_lost(losses: list[Loss]) -> frozenset[str]:
-    return frozenset[str]().union(*(loss.servers for loss in losses))
-
-
 class _Question:
     """What is asked of one database."""
 
@@ -319,7 +280,7 @@ class _Question:
         holder = self.view.plan_of(self.name)
         if holder is not None and holder.capability == CAPABILITY:
             return []  # it is being seen to, or a person is asked to
-        lost = _all_lost(losses)
+        lost = all_lost(losses)
         for loss in losses:
             if self.known.primary in loss.servers:
                 return self._on_primary(loss, lost)
@@ -367,7 +328,7 @@ class _Question:
     def on_return(self, losses: list[Loss]) -> list[Draft]:
         """The plan that lets in again who was fenced off: first the routes; once the database is whole, traffic."""
         fenced = self.view.takeover.fenced.get(self.name)
-        if fenced is None or self.view.plan_of(self.name) is not None or fenced.servers & _all_lost(losses):
+        if fenced is None or self.view.plan_of(self.name) is not None or fenced.servers & all_lost(losses):
             return []
         arguments = {"service": self.name, "lost": " ".join(sorted(fenced.servers))}
         if not fenced.opened:
@@ -465,7 +426,7 @@ def _answers(estate: Estate, view: View, losses: list[Loss], now_ms: int) -> Ite
 
 
 def _asked_answer(question: _Question, asked: Asked, losses: list[Loss]) -> Draft | Refused:
-    lost = _all_lost(losses)
+    lost = all_lost(losses)
     if isinstance(asked, SwitchoverAsked):
         return _switchover(question, asked, lost)
     holder = question.view.plan_of(question.name)
