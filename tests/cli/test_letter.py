@@ -61,6 +61,61 @@ def test_a_template_that_leaves_out_what_was_hit_is_refused(door: Door, tmp_path
     assert "no impact" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("lang", "free", "denied"),
+    [
+        ("en", "There was no impact on website.", "no impact"),
+        ("en", "Our customers were not affected.", "not affected"),
+        ("en", "No customer was\n affected.", "No customer was affected"),
+        ("en", "All went on without interruption.", "without interruption"),
+        ("fr", "Il n\u2019y a eu aucun impact.", "aucun impact"),
+        ("fr", "Vos services n'ont pas été touchés.", "pas été touchés"),
+    ],
+)
+def test_a_template_that_denies_what_it_says_is_refused(
+    door: Door, tmp_path: Path, lang: str, free: str, denied: str
+) -> None:
+    body = "{% for one in statements %}{{ one.text }}\n{% endfor %}"
+    path = tmp_path / f"customers.{lang}.txt"
+    path.write_text(f"Subject: x\n\n{free}\n{body}")
+    result = run(door, "--to", "customers", "--lang", lang, "--templates", str(tmp_path))
+    assert result.exit_code == 1, result.output
+    assert f"the template says {denied!r}, and the facts say otherwise; nothing was sent" in result.output
+    path.write_text(f"Subject: x\n\nWe know how bad that was for you.\n{body}")
+    assert run(door, "--to", "customers", "--lang", lang, "--templates", str(tmp_path)).exit_code == 0
+    path.write_text(f"Subject: x\n\n{free}\n{body}")
+    well = {name: {**one, "intervals": [], "takeover_ms": 0} for name, one in PRODUCTS.items()}
+    result = run(door, "--to", "customers", "--lang", lang, "--templates", str(tmp_path), products=well)
+    assert result.exit_code == 0, "where nothing was hit it may be said"
+
+
+def test_what_people_wrote_into_the_log_book_denies_nothing(door: Door) -> None:
+    why = {
+        **WHOLE["moments"][0],
+        "kind": "decided",
+        "said": "maintenance of web, 2 steps: new disks, no impact expected",
+    }
+    result = run(door, "--to", "staff", moments=[why])
+    assert (result.exit_code, "no impact expected" in " ".join(result.output.split())) == (0, True), result.output
+
+
+def test_a_resolved_incident_is_told_as_over_with_its_whole_time(door: Door) -> None:
+    span = {**WHOLE["products"]["website"]["intervals"][0], "until": "00:48:12 CET", "until_ms": 1}
+    doubt = {**PRODUCTS["website"], "intervals": [span, span], "confirmed": False}
+    for lang, words in (
+        (
+            "en",
+            ("It is over since 00:49:00 CET", "Too few vantage points", "to 00:48:12 CET and from"),
+        ),
+        ("fr", ("est terminé depuis 00:49:00 CET", "Trop peu de points", "de 00:47:12 CET à 00:48:12 CET et de")),
+    ):
+        result = run(
+            door, "--to", "staff", "--lang", lang, products={"website": doubt}, state="resolved", until="00:49:00 CET"
+        )
+        flat = " ".join(result.output.split())
+        assert all(one in flat for one in words), flat
+
+
 @pytest.mark.parametrize("text", ["{{ nothing }}", "{% if %}", "{{ ''.__class__.__mro__ }}"])
 def test_a_template_that_is_none_or_reaches_out_ends_with_a_line(door: Door, tmp_path: Path, text: str) -> None:
     (tmp_path / "staff.en.txt").write_text(text)

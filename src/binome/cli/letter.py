@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import textwrap
+import time
 from email.utils import parseaddr
 from importlib import resources
 from pathlib import Path
@@ -14,7 +15,7 @@ import typer
 from binome.cli.door import DOOR, AsJson, Door, said
 from binome.cli.exits import Exit, fail, print_json, read_estate
 from binome.cli.journal_text import printable
-from binome.core.letter import Known, Span, Statement, left_out, statements
+from binome.core.letter import Known, Span, Statement, denials, left_out, statements
 from binome.core.page import identity, one_line
 from binome.core.paging_notes import Sent
 from binome.drivers import notify
@@ -43,7 +44,7 @@ def letter(
 ) -> None:
     """Draft a letter from the facts of an incident; with --send show it, ask, and send it.
 
-    Ends with 1 where a template leaves out that a product was hit, or a letter could not be sent.
+    Ends with 1 where a template leaves out or denies that a product was hit, or a letter could not be sent.
     """
     if send and (as_json or estate is None):
         fail("binome: --send needs --estate FILE, and a person: not --json.", Exit.BAD_INPUT)
@@ -56,6 +57,10 @@ def letter(
         fail(
             f"binome: the template leaves out what happened to {', '.join(missing)}; nothing was sent.", Exit.BAD_ANSWER
         )
+    quoted = [printable(one["said"]) for one in answer["incident"]["moments"]]
+    if denied := denials(f"{subject}\n{body}", told, quoted):
+        words = f"binome: the template says {denied[0]!r}, and the facts say otherwise; nothing was sent."
+        fail(printable(words), Exit.BAD_ANSWER)
     if as_json:
         print_json({"subject": subject, "body": body, "statements": [one._asdict() for one in told]})
         return
@@ -145,7 +150,7 @@ def _send(estate: Estate, to: str, address: list[str], draft: tuple[str, str], n
 
 def _message(to: str, subject: str, body: str, number: int) -> Message:
     name = identity("letter", str(number), to, subject, body)
-    return Message(name, to, parseaddr(to)[1], one_line(subject), one_line(subject), body, 0)
+    return Message(name, to, parseaddr(to)[1], one_line(subject), one_line(subject), body, time.time_ns() // 1_000_000)
 
 
 async def _delivered(sender: Notify, message: Message) -> Delivery:

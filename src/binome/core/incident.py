@@ -28,19 +28,15 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from binome.core.causes import RANK, Kind
+from binome.core.concerns import TOLD, names_of
 from binome.core.decision import Decision, View
 from binome.core.entry import Draft, Fact
 from binome.core.graph import Graph
-from binome.core.impact import ProductUnusable, ProductUsable
-from binome.core.leadership import LeadershipTaken
-from binome.core.looking import LookoutsHeard, VerdictsAgreed
+from binome.core.looking import VerdictsAgreed
 from binome.core.maintenance import GRANTED
 from binome.core.oncall import Override
-from binome.core.plan import PlanCancelled, PlanClosed, PlanMade, StepEnded
 from binome.core.scope import Cause, ScopeChanged, ScopeEnded, ScopeOpened
 from binome.core.scoping import graphs
-from binome.core.silence import SiteHeard, SiteSilent
-from binome.core.takeover import TakeoverRefused, TakeoverShadowed, TakeoverWanted
 from binome.estate import Estate
 
 CAPABILITY = "incident"
@@ -175,15 +171,6 @@ FACTS = (
     RequestAnswered,
 )
 Asked = NoteAsked | AcknowledgeAsked | ResolveAsked | SilenceAsked | OverrideAsked
-_OF_AN_INCIDENT = (
-    *(IncidentOpened, IncidentReturned, IncidentJoined, IncidentResolved, IncidentAcknowledged, PageAccepted),
-    *(NoteAsked, AcknowledgeAsked, ResolveAsked),
-)
-_TOLD = (
-    *(SiteSilent, SiteHeard, LookoutsHeard, LeadershipTaken, PlanMade, StepEnded, PlanCancelled, PlanClosed),
-    *(TakeoverRefused, TakeoverShadowed, TakeoverWanted, ProductUnusable, ProductUsable, SilenceAsked),
-)
-"""Facts of others that belong into a log book."""
 
 
 class Moment(NamedTuple):
@@ -294,8 +281,8 @@ class IncidentSlice:
                 if fact.request in self.asked:
                     self._answered(*self.asked.pop(fact.request), fact.said, at_ms)
                     yield fact.request, fact.said
-            case _ if isinstance(fact, _TOLD):
-                self._tell(moment, _names(fact, subject_of))
+            case _ if isinstance(fact, TOLD):
+                self._tell(moment, names_of(fact, subject_of))
 
     def _scoped(self, fact: ScopeOpened | ScopeChanged | ScopeEnded, moment: Moment) -> None:
         one = self.all.get(self.of_scope.get(fact.scope, 0))
@@ -397,22 +384,6 @@ class IncidentSlice:
         concerned = [one for one in self.open() if not one.names.isdisjoint(names)]
         for one in concerned or self.open():
             one.add(moment)
-
-
-def _names(fact: Fact, subject_of: Callable[[str], str]) -> set[str]:
-    """What a fact of another capability speaks of."""
-    match fact:
-        case SiteSilent() | SiteHeard():
-            return {fact.site}
-        case TakeoverRefused() | TakeoverShadowed() | TakeoverWanted():
-            return {fact.service}
-        case PlanMade():
-            return {fact.subject}
-        case StepEnded() | PlanCancelled() | PlanClosed():
-            return {subject_of(fact.plan)}
-        case ProductUnusable() | ProductUsable():
-            return {fact.product}
-    return set()
 
 
 def decide(estate: Estate, view: View, now_ms: int) -> Decision:

@@ -6,11 +6,13 @@
     neither, and something could not be looked at   nobody knows
 
 So nobody has to be trusted to write them: a template is given these sentences and may put anything around them, and a
-letter in which the sentence about a product that was hit is missing is refused (`left_out`).
+letter in which the sentence about a product that was hit is missing is refused (`left_out`). So is one that says the
+contrary beside them, in the ways in which that is usually said (`denials`).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -66,6 +68,17 @@ _WORDS = {
     },
 }
 LANGUAGES = tuple(_WORDS)
+_DENIALS = re.compile(
+    r"\b(?:no|not any|without(?: any)?) (?:\w+ )?(?:impacts?|outages?|interruptions?|downtime|disruptions?|effects?)\b"
+    r"|\b(?:not|never|nobody|no one|no customers?|no products?)(?: \w+){0,2} (?:affected|impacted|interrupted|hit)\b"
+    r"|\bunaffected\b"
+    r"|\b(?:aucune?|sans(?: aucune?)?) (?:\w+ )?"
+    r"(?:impacts?|interruptions?|incidences?|conséquences?|effets?|coupures?)\b"
+    r"|\b(?:pas|jamais|aucun client n'a|personne n'a)(?: \w+){0,2} "
+    r"(?:affectée?s?|touchée?s?|impactée?s?|interrompue?s?)\b",
+    re.IGNORECASE,
+)
+"""How people usually deny: no list is whole, and what it misses stands beside the statement that it denies."""
 
 
 def statements(known: Iterable[Known], language: str) -> list[Statement]:
@@ -77,6 +90,19 @@ def left_out(letter: str, said: Sequence[Statement]) -> list[str]:
     """The products that were hit and whose sentence a letter does not have, whatever lines it is broken into."""
     flat = " ".join(letter.split())
     return [one.product for one in said if one.hit and " ".join(one.text.split()) not in flat]
+
+
+def denials(letter: str, said: Sequence[Statement], quoted: Iterable[str] = ()) -> list[str]:
+    """The words of a letter that deny what its statements say; none where no product was hit.
+
+    What is `quoted` (lines of the log book) is not the template's word, and is passed over, as the statements are.
+    """
+    if not any(one.hit for one in said):
+        return []
+    flat = " ".join(letter.replace("\u2019", "'").split())
+    for text in sorted((*(one.text for one in said), *quoted), key=len, reverse=True):
+        flat = flat.replace(" ".join(text.replace("\u2019", "'").split()), "")
+    return [found.group() for found in _DENIALS.finditer(flat)]
 
 
 def duration(ms: int) -> str:

@@ -6,6 +6,7 @@ characters alone.
 
 from __future__ import annotations
 
+from binome.core.database import DatabaseSeen
 from binome.core.entry import Fact
 from binome.core.evidence import Clock, sentence
 from binome.core.impact import ProductUnusable, ProductUsable
@@ -23,18 +24,29 @@ from binome.core.incident import (
 )
 from binome.core.leadership import LeadershipTaken
 from binome.core.looking import LookoutsHeard
+from binome.core.maintenance import MaintenanceAsked, MaintenanceEndAsked
 from binome.core.page import one_line
 from binome.core.plan import PlanCancelled, PlanClosed, PlanMade, StepEnded
 from binome.core.scope import ScopeChanged, ScopeEnded, ScopeOpened
 from binome.core.silence import SiteHeard, SiteSilent
-from binome.core.takeover import TakeoverRefused, TakeoverShadowed, TakeoverWanted
+from binome.core.takeover import (
+    AskedRefused,
+    DatabaseMoved,
+    SwitchoverAsked,
+    TakeoverAsked,
+    TakeoverRefused,
+    TakeoverShadowed,
+    TakeoverWanted,
+)
 
 KINDS = {
     **dict.fromkeys((SiteSilent, SiteHeard, LookoutsHeard, ScopeOpened, ScopeChanged, ScopeEnded), "seen"),
-    **dict.fromkeys((ProductUnusable, ProductUsable), "seen"),
+    **dict.fromkeys((ProductUnusable, ProductUsable, DatabaseSeen), "seen"),
     **dict.fromkeys((LeadershipTaken, IncidentOpened, IncidentReturned, IncidentJoined, IncidentResolved), "decided"),
     **dict.fromkeys((PlanMade, PlanCancelled, TakeoverRefused, TakeoverShadowed, TakeoverWanted), "decided"),
-    **dict.fromkeys((StepEnded, PageAccepted), "done"),
+    AskedRefused: "decided",
+    **dict.fromkeys((StepEnded, PageAccepted, DatabaseMoved), "done"),
+    **dict.fromkeys((MaintenanceAsked, MaintenanceEndAsked, TakeoverAsked, SwitchoverAsked), "said"),
     **dict.fromkeys(
         (NoteAsked, AcknowledgeAsked, ResolveAsked, SilenceAsked, IncidentAcknowledged, PlanClosed), "said"
     ),
@@ -49,7 +61,8 @@ def kind_of(fact: Fact) -> str:
 
 def line(fact: Fact, clock: Clock) -> str:
     """What a fact says, in one line."""
-    return one_line(_of_people(fact, clock) or _of_work(fact) or _of_looking(fact, clock) or type(fact).__name__)
+    told = _of_people(fact, clock) or _asked(fact, clock) or _of_work(fact) or _of_looking(fact, clock)
+    return one_line(told or type(fact).__name__)
 
 
 def _of_looking(fact: Fact, clock: Clock) -> str:
@@ -84,6 +97,14 @@ def _of_work(fact: Fact) -> str:
             return f"{fact.plan}: {what} {fact.step + 1} {fact.result}{f': {fact.detail}' if fact.detail else ''}"
         case PlanCancelled():
             return f"{fact.plan} is cancelled: {fact.why}"
+        case DatabaseSeen() if not fact.primary:
+            return f"{fact.service} has no primary"
+        case DatabaseSeen():
+            beside = f"{_and(fact.synchronous)} in step" if fact.synchronous else "no standby in step"
+            return f"{fact.service}: {fact.primary} is primary, {beside}"
+        case DatabaseMoved():
+            released = f"; it waits for {fact.released} no longer" if fact.released else ""
+            return f"{fact.service}: {fact.primary} is primary now{released}"
         case TakeoverRefused():
             return f"{fact.service} is not taken over: {fact.reason}"
         case TakeoverShadowed():
@@ -115,6 +136,21 @@ def _of_people(fact: Fact, clock: Clock) -> str:
             return f"{fact.who} silences {fact.subject} until {clock(fact.until_ms)}: {fact.why}"
         case PlanClosed():
             return f"{fact.who} has closed {fact.plan}: {fact.why}"
+    return ""
+
+
+def _asked(fact: Fact, clock: Clock) -> str:
+    match fact:
+        case MaintenanceAsked():
+            return f"{fact.who} works on {fact.subject} until {clock(fact.until_ms)}: {fact.why}"
+        case MaintenanceEndAsked():
+            return f"{fact.who} ends the work on {fact.subject}"
+        case TakeoverAsked():
+            return f"{fact.who} asks for a takeover of {fact.service}"
+        case SwitchoverAsked():
+            return f"{fact.who} asks to move {fact.service}{f' to {fact.to}' if fact.to else ''}"
+        case AskedRefused():
+            return f"what was asked is refused: {fact.reason}"
     return ""
 
 

@@ -1,0 +1,48 @@
+"""What of other capabilities belongs into the log book of an incident, and of which names each of it speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from binome.core.database import DatabaseSeen
+from binome.core.entry import Fact
+from binome.core.impact import ProductUnusable, ProductUsable
+from binome.core.leadership import LeadershipTaken
+from binome.core.looking import LookoutsHeard
+from binome.core.maintenance import MaintenanceAsked, MaintenanceEndAsked
+from binome.core.plan import PlanCancelled, PlanClosed, PlanMade, StepEnded
+from binome.core.silence import SiteHeard, SiteSilent
+from binome.core.takeover import (
+    AskedRefused,
+    DatabaseMoved,
+    SwitchoverAsked,
+    TakeoverAsked,
+    TakeoverRefused,
+    TakeoverShadowed,
+    TakeoverWanted,
+)
+
+TOLD = (
+    *(SiteSilent, SiteHeard, LookoutsHeard, LeadershipTaken, PlanMade, StepEnded, PlanCancelled, PlanClosed),
+    *(TakeoverRefused, TakeoverShadowed, TakeoverWanted, TakeoverAsked, SwitchoverAsked, AskedRefused),
+    *(DatabaseSeen, DatabaseMoved, MaintenanceAsked, MaintenanceEndAsked, ProductUnusable, ProductUsable),
+)
+"""Facts of others that belong into a log book."""
+
+
+def names_of(fact: Fact, subject_of: Callable[[str], str]) -> set[str]:
+    """What a fact of another capability speaks of."""
+    match fact:
+        case SiteSilent() | SiteHeard():
+            return {fact.site}
+        case TakeoverRefused() | TakeoverShadowed() | TakeoverWanted() | TakeoverAsked() | SwitchoverAsked():
+            return {fact.service}
+        case DatabaseSeen() | DatabaseMoved():
+            return {fact.service}
+        case PlanMade() | MaintenanceAsked() | MaintenanceEndAsked():
+            return {fact.subject}
+        case StepEnded() | PlanCancelled() | PlanClosed():
+            return {subject_of(fact.plan)}
+        case ProductUnusable() | ProductUsable():
+            return {fact.product}
+    return set()
