@@ -34,7 +34,9 @@ WHOLE: dict[str, Any] = {
 }
 PRODUCT: dict[str, Any] = {
     "product": "website", "usable": False, "since": "00:47:12 CET", "since_ms": MS, "services": ["web"],
-    "confirmed": True, "unsure": [], "incidents": [14], "taking_over": [], "last_day": {"unavailable_ms": 60_000},
+    "confirmed": True, "unsure": [], "incidents": [14], "taking_over": [],
+    "decisions": [{"service": "database", "said": "no takeover: takeover is manual"}],
+    "last_day": {"unavailable_ms": 60_000},
 }  # fmt: skip
 ALL = {"incidents": [ONE], "unconfirmed": [], "silenced": [], "overrides": []}
 
@@ -50,6 +52,7 @@ ALL = {"incidents": [ONE], "unconfirmed": [], "silenced": [], "overrides": []}
         (["incident", "14"], {"estate": "littoral", "incident": WHOLE}, 1, "campaigns     no outage seen"),
         (["incident", "9"], {"incident": None}, 2, "no incident 9 is known here"),
         (["affected", "website"], {"product": PRODUCT}, 1, "website       cannot be used since 00:47:12 CET: web"),
+        (["affected", "website"], {"product": PRODUCT}, 1, "database      no takeover: takeover is manual"),
         (["affected", "website"], {"product": {**PRODUCT, "usable": True}}, 0, "can be used"),
         (["affected", "website"], {"product": {**PRODUCT, "usable": None, "unsure": ["web"]}}, 4, "nobody knows: web"),
         (["affected", "x"], {"product": None, "known": ["website"]}, 2, "It has: website."),

@@ -12,6 +12,7 @@ from binome.core.evidence import headline, sentence
 from binome.core.impact import Interval, unavailable_ms
 from binome.core.incident import Incident
 from binome.core.logbook import kind_of, line
+from binome.core.lost import losses
 from binome.core.plan import PlanMade, StepEnded
 from binome.core.scoping import graphs
 from binome.core.state import State
@@ -184,9 +185,28 @@ def of_product(estate: Estate, state: State, product: str, zone: tzinfo, now_ms:
         "confirmed": open_.confirmed if open_ else True,
         "unsure": unsure,
         "incidents": [one.number for one in state.incident.open() if one.names & {product, *services}],
+        "decisions": decisions(estate, state, services, now_ms),
         "taking_over": [name for name in services if (plan := state.plan_of(name)) and plan.capability == TAKEOVER],
         "last_day": _intervals(state.impact.intervals.get(product, ()), now_ms - 86_400_000, now_ms, zone),
     }
+
+
+def decisions(estate: Estate, state: State, services: Iterable[str], now_ms: int) -> list[dict[str, str]]:
+    """What was decided of the databases among some services that are lost now: why not, or who is asked."""
+    current = {one.id for one in losses(estate, state, now_ms)}
+    found = []
+    for name in services:
+        judged = state.takeover.judged.get(name)
+        if judged is None or judged.loss not in current:
+            continue
+        if judged.said == "confirm":
+            said = f"a person is asked whether {judged.survivor} shall take over"
+        elif judged.said == "shadow":
+            said = f"{judged.survivor} would have taken over (shadow)"
+        else:
+            said = f"no takeover: {judged.said}"
+        found.append({"service": name, "said": said})
+    return found
 
 
 def _intervals(intervals: Iterable[Interval], from_ms: int, until_ms: int, zone: tzinfo) -> dict[str, Any]:

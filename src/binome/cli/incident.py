@@ -205,6 +205,8 @@ def lines_of_product(one: dict[str, Any]) -> list[str]:
     found = _wrapped(f"{one['product']:<14}", told)
     if one["taking_over"]:
         found += _wrapped("", f"A takeover of {', '.join(one['taking_over'])} is under way.")
+    for decision in one["decisions"]:
+        found += _wrapped(f"{decision['service']:<14}", decision["said"])
     found.append(f"In the last 24 hours it could not be used for {duration(one['last_day']['unavailable_ms'])}.")
     return [printable(line) for line in found]
 
