@@ -46,7 +46,7 @@ class MailSide:
             writer.write(answer)
             if verb == "DATA" and answer.startswith(b"354"):
                 raw = (await reader.readuntil(b"\r\n.\r\n"))[:-5]
-                self.mails.append(message_from_bytes(raw, policy=default))  # type: ignore[arg-type]
+                self.mails.append(message_from_bytes(raw, policy=default))
                 writer.write(self.answers.get("end", b"250 queued\r\n"))
             if verb == "QUIT" or not answer:
                 break

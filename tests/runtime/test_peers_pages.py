@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC
 from functools import partial
 from pathlib import Path
@@ -71,11 +72,15 @@ class Team:
         for name, one in self.peers.items():
             others = [other for other in self.peers if other != name]
             await until(hears(one, *others))
-            await until(lambda one=one, others=others: all(one._links[other]._channel for other in others))
+            await until(partial(_connected, one, others))
 
     def close(self) -> None:
         for task in self.tasks:
             task.cancel()
+
+
+def _connected(one: Peers[Any], others: Sequence[str]) -> bool:
+    return all(one._links[other]._channel is not None for other in others)
 
 
 def stage(pager: Pager) -> Stage:

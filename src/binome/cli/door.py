@@ -73,7 +73,7 @@ def granted(door: Path, kind: str, *, as_json: bool, **values: Any) -> None:
     if as_json:
         print_json({"request": request, **answer})
     if "unknown" in answer:
-        fail(f"binome: unknown whether it was done: {answer['unknown']}", Exit.UNKNOWN)
+        fail(printable(f"binome: unknown whether it was done: {answer['unknown']}"), Exit.UNKNOWN)
     if answer["answer"] != GRANTED:
         nothing = "; nothing was done" if answer["answer"] in {*Refused, *NotMoved} else ""
-        fail(f"binome: refused: {answer['answer']}{nothing}.", Exit.BAD_ANSWER)
+        fail(printable(f"binome: refused: {answer['answer']}{nothing}."), Exit.BAD_ANSWER)

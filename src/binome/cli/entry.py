@@ -8,9 +8,11 @@ import sys
 def main() -> None:
     """Runs the command line; Ctrl-C ends it with 130."""
     try:
-        from binome.cli.main import app  # noqa: PLC0415 - loading it takes long enough to be interrupted
+        from binome.cli import completion  # noqa: PLC0415 - loading takes long enough to be interrupted
+        from binome.cli.main import app  # noqa: PLC0415
 
-        app()
+        completion.begin()
+        app(prog_name="binome")
     except KeyboardInterrupt:
         sys.exit(130)
 

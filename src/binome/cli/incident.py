@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import secrets
-import textwrap
 import time
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -15,9 +14,9 @@ from pydantic import TypeAdapter, ValidationError
 from binome.cli.door import DOOR, AsJson, Door, granted, said
 from binome.cli.exits import Exit, fail, print_json
 from binome.cli.journal_text import printable
+from binome.cli.lines import show, wrapped
 from binome.estate.scalars import Milliseconds
 
-WIDTH = 100
 Number = Annotated[int, typer.Argument(help="The incident's number, as binome incidents shows it.", min=1)]
 For = Annotated[str, typer.Option("--for", help="How long: 30m, 2h, 1d.")]
 
@@ -38,22 +37,22 @@ def incidents(door: Door = DOOR, as_json: AsJson = False) -> None:
 
 
 def lines_of_all(answer: dict[str, Any]) -> list[str]:
-    """The list, in lines of at most WIDTH characters."""
+    """The list, in lines of at most 100 characters."""
     found = []
     for one in reversed(answer["incidents"]):
         who = f", {one['acknowledged_by']} is on it" if one["acknowledged_by"] and one["state"] != "resolved" else ""
         hit = f"; cannot be used: {', '.join(one['unusable'])}" if one["unusable"] else ""
         head = f"{one['incident']:>4}  {one['state']:<8}  {one['day']} {one['since']}  "
-        found += _wrapped(head, f"{one['sentence']} ({duration(one['lasted_ms'])}{who}{hit})")
+        found += wrapped(head, f"{one['sentence']} ({duration(one['lasted_ms'])}{who}{hit})")
     for what in answer["unconfirmed"]:
-        found += _wrapped("   -  alone     ", f"{what}; seen by this lookout alone")
+        found += wrapped("   -  alone     ", f"{what}; seen by this lookout alone")
     for one in answer["silenced"]:
-        found += _wrapped(
+        found += wrapped(
             "silenced  ", f"{one['subject']} until {_local(one['until_ms'])}, by {one['who']}: {one['why']}"
         )
     for one in answer["overrides"]:
-        found.append(f"on call   {one['who']} from {_local(one['from_ms'])} until {_local(one['until_ms'])}")
-    return [printable(line) for line in found] or ["No incident is known."]
+        found += wrapped("on call   ", f"{one['who']} from {_local(one['from_ms'])} until {_local(one['until_ms'])}")
+    return found or ["No incident is known."]
 
 
 def incident(number: Number, door: Door = DOOR, as_json: AsJson = False) -> None:
@@ -75,27 +74,27 @@ def incident(number: Number, door: Door = DOOR, as_json: AsJson = False) -> None
 
 
 def lines_of(estate: str, one: dict[str, Any]) -> list[str]:
-    """An incident, in lines of at most WIDTH characters."""
+    """An incident, in lines of at most 100 characters."""
     state = one["state"] + (f": {one['why']}" if one["why"] else "")
     since = f"since {one['day']} {one['since']} ({duration(one['lasted_ms'])})"
-    found = _wrapped("", f"{estate} {one['incident']}   {since}   {state}")
-    found += ["", *_wrapped("", one["sentence"])]
+    found = wrapped("", f"{estate} {one['incident']}   {since}   {state}")
+    found += ["", *wrapped("", one["sentence"])]
     for name, known in one["products"].items():
         if known["intervals"]:
             spans = "; ".join(f"{each['since']} to {each['until'] or 'now'}" for each in known["intervals"])
             doubt = "" if known["confirmed"] else ", unconfirmed"
             total = duration(known["unavailable_ms"])
-            found += _wrapped(f"{name:<14}", f"could not be used for {total}{doubt}: {spans}")
+            found += wrapped(f"{name:<14}", f"could not be used for {total}{doubt}: {spans}")
         else:
-            found.append(f"{name:<14}no outage seen")
+            found += wrapped(f"{name:<14}", "no outage seen")
     who = one["acknowledged_by"] or "nobody has acknowledged it"
     paged = ", ".join(one["paged"]) or "nobody yet"
-    found += [*_wrapped("paged         ", paged), f"on it         {who}", ""]
+    found += [*wrapped("paged         ", paged), *wrapped("on it         ", who), ""]
     if one["left_out"]:
         found.append(f"{one['left_out']} lines in the middle are left out here; they are in binome journal.")
     for moment in one["moments"]:
-        found += _wrapped(f"{moment['at']:<13} {moment['kind']:<8} ", moment["said"])
-    return [printable(line) for line in found]
+        found += wrapped(f"{moment['at']:<13} {moment['kind']:<8} ", moment["said"])
+    return found
 
 
 def note(
@@ -138,7 +137,7 @@ def silence(
     who = getpass.getuser()
     granted(door, "silence-asked", as_json=as_json, subject=subject, until_ms=until_ms, why=why, who=who)
     if not as_json:
-        print(f"Nobody is paged about {subject} until {_local(until_ms)}.")
+        show(f"Nobody is paged about {subject} until {_local(until_ms)}.")
 
 
 def resolve(
@@ -165,7 +164,7 @@ def override(
     who = getpass.getuser()
     granted(door, "override-asked", as_json=as_json, person=person, from_ms=from_ms, until_ms=until_ms, who=who)
     if not as_json:
-        print(f"{person} is on call until {_local(until_ms)}.")
+        show(f"{person} is on call until {_local(until_ms)}.")
 
 
 def affected(
@@ -192,7 +191,7 @@ def affected(
 
 
 def lines_of_product(one: dict[str, Any]) -> list[str]:
-    """The answer about a product, in lines of at most WIDTH characters."""
+    """The answer about a product, in lines of at most 100 characters."""
     numbers = ", ".join(map(str, one["incidents"]))
     see = f"   incident {numbers}" if numbers else ""
     doubt = "" if one["confirmed"] else " (unconfirmed: too few vantage points)"
@@ -202,13 +201,13 @@ def lines_of_product(one: dict[str, Any]) -> list[str]:
         told = f"nobody knows: {', '.join(one['unsure'])} could not be looked at everywhere{see}"
     else:
         told = f"can be used{see}"
-    found = _wrapped(f"{one['product']:<14}", told)
+    found = wrapped(f"{one['product']:<14}", told)
     if one["taking_over"]:
-        found += _wrapped("", f"A takeover of {', '.join(one['taking_over'])} is under way.")
+        found += wrapped("", f"A takeover of {', '.join(one['taking_over'])} is under way.")
     for decision in one["decisions"]:
-        found += _wrapped(f"{decision['service']:<14}", decision["said"])
+        found += wrapped(f"{decision['service']:<14}", decision["said"])
     found.append(f"In the last 24 hours it could not be used for {duration(one['last_day']['unavailable_ms'])}.")
-    return [printable(line) for line in found]
+    return found
 
 
 def page(
@@ -227,7 +226,7 @@ def page(
         print_json({"request": request, "routes": routes})
     else:
         for route in routes:
-            print(printable(f"{route['person']:<14} {route['via']:<14} {route['page']}"))
+            show(f"{route['person']:<14} {route['via']:<14} {route['page']}")
         print("Use the link in each message: that proves its route." if routes else "No route is like that.")
     if not routes:
         raise typer.Exit(Exit.BAD_ANSWER)
@@ -245,11 +244,6 @@ def duration(ms: int) -> str:
     if hours < 48:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     return f"{hours // 24} d {hours % 24} h"
-
-
-def _wrapped(head: str, text: str) -> list[str]:
-    indent = " " * len(head)
-    return textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=indent) or [head.rstrip()]
 
 
 def _duration_ms(text: str) -> int:

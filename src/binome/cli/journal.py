@@ -115,10 +115,14 @@ def verify(
 
 
 @app.command()
-def key(file: Annotated[Path, typer.Option("--file", help="The file of the private key.")] = KEY) -> None:
+def key(
+    file: Annotated[Path, typer.Option("--file", help="The file of the private key.")] = KEY,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
     """Print the public key that this server's heads are signed with; the private one is made at first use."""
     try:
-        print(heads.public(heads.key_at(file)))
+        public = heads.public(heads.key_at(file))
+        print_json({"key": public}) if as_json else print(public)
     except heads.HeadError as error:
         fail(f"binome: {error}", Exit.ENVIRONMENT)
     except ImportError as error:

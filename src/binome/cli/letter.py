@@ -15,6 +15,7 @@ import typer
 from binome.cli.door import DOOR, AsJson, Door, said
 from binome.cli.exits import Exit, fail, print_json, read_estate
 from binome.cli.journal_text import printable
+from binome.cli.lines import show
 from binome.core.letter import Known, Span, Statement, denials, left_out, statements
 from binome.core.page import identity, one_line
 from binome.core.paging_notes import Sent
@@ -64,7 +65,8 @@ def letter(
     if as_json:
         print_json({"subject": subject, "body": body, "statements": [one._asdict() for one in told]})
         return
-    print(f"Subject: {subject}\n\n{body}")
+    show(f"Subject: {subject}")
+    print(f"\n{body}")
     if send and estate is not None:
         _send(read_estate(estate), to, address or [], (subject, body), number)
 

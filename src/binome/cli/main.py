@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from binome.cli import (
+    completion,
     estate,
     explain,
     incident,
@@ -49,6 +50,7 @@ app.add_typer(plan.app, name="plan")
 app.add_typer(journal.app, name="journal")
 if ca := with_extras(app, "ca", "binome.cli.ca", "agreement"):
     app.add_typer(ca.app, name="ca")
+app.command()(completion.completion)
 app.command("oncall")(oncall.show)
 for command in (
     *(incident.incidents, incident.incident, incident.note, incident.ack, incident.silence, incident.resolve),

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from binome.cli.door import DOOR, AsJson, Door, granted, said
 from binome.cli.exits import Exit, fail, print_json
+from binome.cli.lines import show
 from binome.estate.scalars import Milliseconds
 
 app = typer.Typer(help="Hold a subject for a while: Binôme keeps its hands off it.", no_args_is_help=True)
@@ -38,7 +39,7 @@ def on(
     if as_json:
         return
     until = datetime.fromtimestamp(until_ms / 1000, UTC).astimezone()
-    print(f"{subject} is in maintenance until {until:%Y-%m-%d %H:%M:%S %Z}.  End it: binome maintenance off {subject}")
+    show(f"{subject} is in maintenance until {until:%Y-%m-%d %H:%M:%S %Z}.  End it: binome maintenance off {subject}")
 
 
 @app.command()
@@ -61,6 +62,6 @@ def list_(
         return
     for plan in plans:
         until = datetime.fromtimestamp(plan["until_ms"] / 1000, UTC).astimezone()
-        print(f"{plan['subject']:<16} until {until:%Y-%m-%d %H:%M:%S %Z}   {plan['why']}")
+        show(f"{plan['subject']:<16} until {until:%Y-%m-%d %H:%M:%S %Z}   {plan['why']}")
     if not plans:
         print("Nothing is in maintenance.")

@@ -15,6 +15,7 @@ import typer
 
 from binome.cli.door import DOOR, Door, said
 from binome.cli.exits import Exit, fail, print_json, read_estate
+from binome.cli.lines import wrapped
 from binome.core import oncall
 from binome.core.oncall import Turn, Why
 
@@ -66,11 +67,11 @@ def lines(answer: oncall.OnCall, shown: Callable[[int], str]) -> list[str]:
     """The answer in lines; `shown` writes a moment."""
     now = answer.now
     until = "always" if now.until_ms is None else f"until {shown(now.until_ms)}"
-    told = [f"on call   {', '.join(now.who) or 'nobody'}, {until}{_because(now)}"]
+    told = wrapped("on call   ", f"{', '.join(now.who) or 'nobody'}, {until}{_because(now)}")
     if answer.next is not None:
-        told.append(f"next      {', '.join(answer.next.who)}, from {shown(answer.next.from_ms)}{_because(answer.next)}")
-    told.append(f"asked     {', then '.join(answer.order) or 'nobody'}")
-    return told
+        following = f"{', '.join(answer.next.who)}, from {shown(answer.next.from_ms)}{_because(answer.next)}"
+        told += wrapped("next      ", following)
+    return [*told, *wrapped("asked     ", ", then ".join(answer.order) or "nobody")]
 
 
 def zone_of(name: str) -> ZoneInfo:

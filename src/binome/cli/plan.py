@@ -9,7 +9,7 @@ import typer
 
 from binome.cli.door import DOOR, AsJson, Door, granted, said
 from binome.cli.exits import print_json
-from binome.cli.journal_text import printable
+from binome.cli.lines import show
 
 app = typer.Typer(help="See what is planned, and close what needs a person.", no_args_is_help=True)
 
@@ -23,7 +23,7 @@ def list_(door: Door = DOOR, as_json: AsJson = False) -> None:
         return
     for plan in plans:
         trouble = f"   {plan['trouble']}" if plan["trouble"] else ""
-        print(printable(f"{plan['plan']}   {plan['subject']}, {plan['state']}   {plan['why']}{trouble}"))
+        show(f"{plan['plan']}   {plan['subject']}, {plan['state']}   {plan['why']}{trouble}")
     if not plans:
         print("Nothing is planned.")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from binome.cli.exits import Exit, fail, read_estate
+from binome.cli.exits import Exit, fail, print_json, read_estate
 from binome.estate.problem import did_you_mean
 from binome.render import RenderError
 from binome.render import render as rendered
@@ -20,9 +20,10 @@ def render(
     rejoin: Annotated[
         bool, typer.Option("--rejoin", help="The server lost its data and enters an etcd that runs.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Write the configuration files of a server's engines, as they would lie on it, below a folder."""
-    estate = read_estate(file)
+    estate = read_estate(file, as_json=as_json)
     if server not in estate.servers:
         remedy = did_you_mean(server, [frozenset(estate.servers)], "Name a server of the estate.")
         fail(f"binome: {file} has no server {server}; nothing was done.  {remedy}", Exit.BAD_INPUT)
@@ -37,6 +38,9 @@ def render(
             target.write_text(text)
         except OSError as error:
             fail(f"binome: {target}: {error.strerror}", Exit.ENVIRONMENT)
-        print(target)
-    if not files:
+        if not as_json:
+            print(target)
+    if as_json:
+        print_json({"server": server, "files": [str(into / path.lstrip("/")) for path in files]})
+    elif not files:
         print(f"{server} runs no engine that Binôme configures.")
