@@ -7,20 +7,14 @@ A crash may come at every boundary: before and after an append is durable, befor
 at any moment between. Clocks jump, links between lookouts are cut and lose receipts, a lookout loses its way out,
 providers are away, refuse, or deliver and never answer. People acknowledge, later or never.
 
-`violations` knows nothing of how the pager works; it looks at what was wanted, delivered, kept and acknowledged:
-
-- *lost*: every page that a lookout took up was delivered to somebody
-- *doubled*: a lookout sends nothing again of which its own outbox knows that it was accepted
-- *storm*: a lookout sends a number at most one message a minute
-- *escalation*: a critical page that nobody acknowledged was delivered to everybody on call
-- *acknowledged*: once everybody can have heard of an acknowledgement, nothing more is sent for it
+checkers_of_paging.py says what must hold of it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC
 from functools import partial
 from random import Random
@@ -29,11 +23,12 @@ from typing import NamedTuple
 import msgspec
 
 from binome.core.page import Page, Severity
-from binome.core.paging import BUDGET_MS, Took
-from binome.core.paging_notes import AnyNote, Begun, Ended, Sent, Told
+from binome.core.paging import Took
+from binome.core.paging_notes import AnyNote, Sent, Told
 from binome.estate import load
-from binome.ports import Delivery, Message, StoreError
+from binome.ports import Delivery, Message, Outbox, StoreError
 from binome.runtime.pager import Pager, words
+from binome.sim.checkers_of_paging import Delivered, History, Violation, violations
 from binome.sim.loop import KilledError, SimulationLoop, new_loop
 from binome.sim.network import Network
 from binome.sim.process import Clock, Process, current
@@ -57,6 +52,8 @@ FAULTS_S = 1_200.0
 END_S = 5_400.0
 """Peace is long enough for the slowest retry and two rounds of escalation."""
 GOSSIP_S = 5.0
+JUMP_MS = 600_000
+"""So far a clock jumps, ahead or back."""
 FAULT_KINDS = ("crash", "boundary", "cut", "loss", "offline", "down", "refuse", "mute", "slow", "jump")
 
 
@@ -69,57 +66,30 @@ class Fault(NamedTuple):
     for_s: float
 
 
-class Violation(NamedTuple):
-    """An invariant that was broken, and how."""
-
-    invariant: str
-    what: str
-
-
-class Delivered(NamedTuple):
-    """A message that reached its number. `steps` are its pages with their rounds."""
-
-    at_s: float
-    lookout: str
-    person: str
-    via: str
-    address: str
-    attempt: str
-    steps: tuple[tuple[str, int], ...]
-
-
-class History:
-    """What happened, as the world saw it."""
-
-    def __init__(self) -> None:
-        self.wanted: dict[str, tuple[float, Page]] = {}
-        self.delivered: list[Delivered] = []
-        self.kept: dict[tuple[str, str], float] = {}  # lookout, attempt → when its outbox knew that it was accepted
-        self.answered: set[str] = set()  # a person pressed the button
-        self.acknowledged: dict[str, float] = {}  # and was told that it counts
-        self.quiet_s = 0.0  # since then nothing bad happens, and everybody lives
-        self.boundaries = 0
-        self.jumped = False
-
-
-class _SimulatedOutbox:
+class SimulatedOutbox:
     """`ports.Outbox` on a disk that keeps what was synced. A crash comes before or after that."""
 
-    def __init__(self, lookout: _Lookout) -> None:
+    def __init__(self, lookout: Lookout) -> None:
+        """A life's outbox, with what the lives before it left."""
         self._lookout = lookout
 
     def append(self, notes: Sequence[AnyNote]) -> None:
+        """Keeps notes, or does not live to do so."""
         self._lookout.boundary()
-        self._lookout.keep(notes)
+        self._lookout.disk.extend(notes)
+        self._lookout.kept(notes)
         self._lookout.boundary()
 
     def read(self) -> list[AnyNote]:
+        """All that was kept."""
         return list(self._lookout.disk)
 
     def forget(self, before_ms: int) -> None:
+        """Lets go of what is older."""
         self._lookout.disk = [note for note in self._lookout.disk if note.at_ms >= before_ms]
 
     def close(self) -> None:
+        """Nobody does that: a life ends by a crash."""
         raise StoreError("a simulated outbox is closed by a crash alone")
 
 
@@ -153,7 +123,7 @@ def current_lookout() -> str:
     return process.name if process is not None else ""
 
 
-class _Lookout:
+class Lookout:
     """One server with a pager that may die at any boundary and is started again."""
 
     def __init__(self, world: World, rank: int) -> None:
@@ -163,7 +133,6 @@ class _Lookout:
         self.pager: Pager | None = None
         self.process: Process | None = None
         self.offline = 0
-        self.flying: dict[tuple[str, str, str], Begun] = {}
         self.dies_at_boundary: int | None = None
 
     def start(self) -> None:
@@ -201,14 +170,9 @@ class _Lookout:
             self.crash(3.0)
             raise KilledError(self.name)
 
-    def keep(self, notes: Sequence[AnyNote]) -> None:
-        """Notes become durable."""
-        self.disk.extend(notes)
-        for note in notes:
-            if isinstance(note, Begun):
-                self.flying[note.person, note.via, note.address] = note
-            elif isinstance(note, Ended) and note.outcome is Sent.ACCEPTED:
-                self._world.history.kept[self.name, note.attempt] = self._world.loop.now_s
+    def kept(self, notes: Sequence[AnyNote]) -> None:
+        """Notes became durable."""
+        self._world.history.kept(self.name, notes, self._world.loop.now_s)
 
     async def _live(self) -> None:
         world = self._world
@@ -217,14 +181,14 @@ class _Lookout:
             estate="night",
             name=self.name,
             rank=self.rank,
-            outbox=_SimulatedOutbox(self),
+            outbox=world.outbox(self),
             senders=world.providers,
             clock=self.clock,
             order=lambda _at_ms: ("ann", "bob", "cyd"),
             words=words(PEOPLE, UTC, b"k" * 32),
             tell=lambda told: world.tell(self, told),
         )
-        world.took_up(self.pager)
+        world.began(self, self.pager)
         running = asyncio.ensure_future(self.pager.run())
         while not running.done():
             await asyncio.sleep(GOSSIP_S)
@@ -242,14 +206,18 @@ class World:
         dies_at: int | None = None,
         pages: int = 8,
         alive: Sequence[str] = NAMES,
+        outbox: Callable[[Lookout], Outbox] = SimulatedOutbox,
     ) -> None:
-        """`alive` are the lookouts that are there at all; one of them dies at the boundary of number `dies_at`."""
-        self.history, self.dies_at = History(), dies_at
+        """`alive` are the lookouts that are there at all; one of them dies at the boundary of number `dies_at`.
+
+        `outbox` opens a lookout's outbox anew for each of its lives.
+        """
+        self.history, self.dies_at, self.outbox = History(tuple(PEOPLE.contacts)), dies_at, outbox
         self.chance = Random(f"{seed}/paging")
         self.loop: SimulationLoop = new_loop()
         self.network = Network(self.loop, list(NAMES), lambda name: Random(f"{seed}/{name}"))
         self.providers = {via: _Provider(self, via, Random(f"{seed}/{via}")) for via in ("sms", "mail")}
-        self.lookouts = {name: _Lookout(self, rank) for rank, name in enumerate(NAMES)}
+        self.lookouts = {name: Lookout(self, rank) for rank, name in enumerate(NAMES)}
         self._answers = {page: self.chance.choice((None, None, 40.0, 250.0)) for page in range(pages)}
         self._seen: dict[str, Page] = {}
         self._by_id: dict[str, int] = {}
@@ -269,20 +237,20 @@ class World:
         self.loop.dispose()
         return [*mishaps, *violations(self.history)]
 
-    def took_up(self, pager: Pager) -> None:
-        """A lookout begins: it looks, and sees what others see."""
+    def began(self, _lookout: Lookout, pager: Pager) -> None:
+        """A lookout begins a life: it looks, and sees what others see. Called by its own process."""
         for page in self._seen.values():
             self._want(page, pager)
 
-    def tell(self, source: _Lookout, told: Sequence[Told]) -> None:
+    def tell(self, source: Lookout, told: Sequence[Told]) -> None:
         """One lookout tells the others; nobody knows whether they hear it."""
         for target in self.lookouts.values():
             if target is not source:
                 self.network.send(source.name, target.name, partial(target.do, partial(_hear, told)))
 
-    def deliver(self, lookout: _Lookout, via: str, message: Message) -> None:
+    def deliver(self, lookout: Lookout, via: str, message: Message) -> None:
         """A message reaches its number."""
-        begun = next(one for (person, by, _), one in lookout.flying.items() if (person, by) == (message.person, via))
+        begun = self.history.flying(lookout.name, message.person, via)
         self.history.delivered.append(
             Delivered(self.loop.now_s, lookout.name, begun.person, via, begun.address, begun.attempt, begun.pages)
         )
@@ -335,9 +303,10 @@ class World:
         elif fault.kind == "boundary":
             lookout.dies_at_boundary = 1 + fault.whom
         elif fault.kind == "jump":
-            lookout.clock.offset_ms += (-1) ** fault.whom * 3_600_000
-            self.history.jumped = True
-            lookout.crash(fault.for_s)
+            lookout.clock.offset_ms += (-1) ** fault.whom * JUMP_MS
+            self.history.jumps[lookout.name].append(self.loop.now_s)
+            if fault.whom % 4 < 2:
+                lookout.crash(fault.for_s)  # in its next life it believes the new time
         elif fault.kind in ("cut", "loss"):
             for way in ((lookout.name, other), (other, lookout.name)):
                 self._worsen(way, fault, 1)
@@ -356,7 +325,7 @@ class World:
         else:
             link.loss += sign * 0.4
 
-    def _back(self, lookout: _Lookout) -> None:
+    def _back(self, lookout: Lookout) -> None:
         lookout.offline -= 1
 
     def _mended(self, provider: _Provider, kind: str) -> None:
@@ -374,56 +343,3 @@ def drawn(seed: str) -> list[Fault]:
         Fault(chance.uniform(2, FAULTS_S), chance.choice(FAULT_KINDS), chance.randrange(12), chance.uniform(2, 120))
         for _ in range(chance.randint(0, 25))
     ]
-
-
-def violations(history: History) -> list[Violation]:
-    """The invariants that a night broke."""
-    return [*_lost(history), *_doubled(history), *_storms(history), *_escalations(history), *_after_acks(history)]
-
-
-def _lost(history: History) -> Iterator[Violation]:
-    reached = {page for one in history.delivered for page, _ in one.steps}
-    for page, (at_s, said) in history.wanted.items():
-        if page not in reached:
-            yield Violation("lost", f"{said.what} ({said.cause}), wanted at {at_s:.1f} s")
-
-
-def _doubled(history: History) -> Iterator[Violation]:
-    known: dict[tuple[str, str, str, str, int], float] = {}
-    for one in history.delivered:
-        for page, round_ in one.steps:
-            step = (one.lookout, one.person, one.via, page, round_)
-            if known.get(step, END_S) < one.at_s:
-                yield Violation("doubled", f"{step} again at {one.at_s:.1f} s, known since {known[step]:.1f} s")
-            kept_s = history.kept.get((one.lookout, one.attempt))
-            if kept_s is not None:
-                known.setdefault(step, kept_s)
-
-
-def _storms(history: History) -> Iterator[Violation]:
-    last: dict[tuple[str, str], float] = {}
-    for one in history.delivered:
-        to = (one.lookout, one.address)
-        # A message may take up to 16 s on its way, and a clock that jumped over a restart moves what goes by it.
-        if not history.jumped and one.at_s - last.get(to, -END_S) < BUDGET_MS / 1000 - 16:
-            yield Violation("storm", f"{to} at {last[to]:.1f} and {one.at_s:.1f} s")
-        last[to] = one.at_s
-
-
-def _escalations(history: History) -> Iterator[Violation]:
-    reached: defaultdict[str, set[str]] = defaultdict(set)
-    for one in history.delivered:
-        for page, _ in one.steps:
-            reached[page].add(one.person)
-    for page, (_, said) in history.wanted.items():
-        missing = set(PEOPLE.contacts) - reached[page]
-        if said.severity is Severity.CRITICAL and page not in history.answered and missing and reached[page]:
-            yield Violation("escalation", f"{said.cause}: {', '.join(sorted(missing))} never heard of it")
-
-
-def _after_acks(history: History) -> Iterator[Violation]:
-    for one in history.delivered:
-        for page, _ in one.steps:
-            heard_s = max(history.acknowledged.get(page, END_S), history.quiet_s) + 30
-            if one.at_s > heard_s:
-                yield Violation("acknowledged", f"{page} for {one.person} at {one.at_s:.1f} s")
