@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -13,6 +14,8 @@ import pytest
 from binome.runtime.outbox import SqliteOutbox
 from binome.sim.checkers_of_paging import Violation
 from binome.sim.paging import NAMES, World, drawn
+from binome.sim.paging_desk import DeskWorld
+from binome.sim.paging_desk import drawn as drawn_for_desk
 from tests.journal.power import EVERYTHING, NOTHING, Fate, Torn
 from tests.sim.mutants import Mutant, applied
 from tests.sim.paging_power import Disks
@@ -52,6 +55,15 @@ def test_bad_nights_with_the_real_outbox_break_nothing(tmp_path: Path) -> None:
     for seed in range(1, NIGHTS + 1):
         alive = ("par",) if seed % 3 == 0 else NAMES
         assert played(tmp_path, seed, alive=alive).broken == [], f"again: played(tmp_path, {seed}, alive={alive})"
+
+
+def test_nights_of_the_desk_with_the_real_outbox_break_nothing(tmp_path: Path) -> None:
+    for seed in range(1, 5):
+        lost = fates(seed)
+        disks = Disks(tmp_path, partial(next, lost))
+        world = DeskWorld(f"desk/{seed}", drawn_for_desk(f"desk/{seed}"), outbox=disks.outbox)
+        assert world.play() == [], seed
+        disks.close()
 
 
 @pytest.mark.parametrize(("alive", "every"), [(("par",), 1), (NAMES, 9)])

@@ -205,9 +205,9 @@ class Incident:
         self.last: deque[Moment] = deque(maxlen=LAST_MOMENTS)
         self.left_out = 0
         self.told: set[tuple[str, str]] = set()  # person and sender by whom a page was accepted
-        self.acknowledged_by = ""  # who did last, and when
-        self.acknowledged_ms = 0
-        self.acknowledged: set[str] = set()  # pages
+        self.acknowledged_by = ""  # who did last
+        self.acknowledged: set[str] = set()  # pages; older ones of their episode go with them, newer ones do not
+        self.acknowledged_ms = 0  # when somebody acknowledged all of it, by a command
         self.quiet_ms: int | None = None  # since when none of its scopes is open
         self.toward = ""  # the scope that its last one was joined to
         self.into = 0  # the incident that it was joined to
@@ -354,7 +354,7 @@ class IncidentSlice:
             one.told.add((fact.person, fact.via))
         else:
             one.acknowledged.add(fact.page)
-            one.acknowledged_by, one.acknowledged_ms = fact.who, moment.at_ms
+            one.acknowledged_by = fact.who
 
     def _answered(self, asked: Asked, at_ms: int, origin: str, said: str, now_ms: int) -> None:
         """A request takes effect, if it was granted."""

@@ -161,10 +161,12 @@ class Desk:
             self.pager.over(cause, episode)
 
     def _acknowledge(self, state: State) -> None:
-        """Takes over what was acknowledged by a command at another lookout."""
+        """Takes over what the journal has: an acknowledgement of a page, or of all that was known of an incident."""
         for paged in list(self.pager.state.pages.values()):
             one = state.incident.all.get(self.numbers.get(paged.page.id, 0))
-            if one is not None and paged.stage in ASKING and paged.wanted.at_ms <= one.acknowledged_ms:
+            if one is None or paged.stage not in ASKING:
+                continue
+            if paged.page.id in one.acknowledged or paged.wanted.at_ms <= one.acknowledged_ms:
                 self.pager.acknowledge(paged.page.id, one.acknowledged_by)
 
     def _about_ourselves(self, state: State, led: bool, now_s: float, now_ms: int) -> list[Alarm]:
@@ -186,9 +188,11 @@ class Desk:
     # -- without a leader
 
     def _see_alone(self, state: State, now_ms: int) -> Iterator[Page]:
+        """What is seen here and is in no open scope yet: a part of what was told already is nothing new."""
         known = provisional(self._estate, state.scope, self._server, self._own(), heard=self._heard(), now_ms=now_ms)
+        scopes = [set(scope.targets) for scope in state.scope.open.values()]
         for one in known:
-            if one.scope not in state.scope.open:
+            if one.scope not in state.scope.open and not any(scope.issuperset(one.targets) for scope in scopes):
                 yield self._page_of(self._named(one))
 
     def _named(self, known: Known) -> _Alone:

@@ -3,10 +3,10 @@
 - *lost*: every page that a lookout took up was delivered to somebody
 - *doubled*: a lookout begins no attempt of which its own outbox knows that it was accepted, here or at another lookout
 - *storm*: a lookout sends a number at most one message a minute
-- *escalation*: a critical page that nobody acknowledged was delivered to everybody on call
+- *escalation*: a page that asks and that nobody acknowledged was delivered to everybody on call
 - *acknowledged*: a lookout that knows of an acknowledgement begins nothing more for its page; once everybody can have
   heard of it, nothing more is sent
-- *unpaged*: of every incident that was open for long enough, somebody was paged
+- *over*: of what is over, and was told, nothing more is sent once everybody can have heard of it
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from binome.core.page import Page, Severity
 from binome.core.paging import BUDGET_MS
-from binome.core.paging_notes import Acknowledged, AnyNote, Begun, Ended, Heard, Sent
+from binome.core.paging_notes import Acknowledged, AnyNote, Begun, Ended, Heard, Over, Sent
 
 NEVER_S = float("inf")
 ON_ITS_WAY_S = 16.0
@@ -61,8 +61,7 @@ class History:
         self.told: dict[tuple[str, str], float] = {}  # lookout, reference → when its outbox knew the acknowledgement
         self.answered: set[str] = set()  # a person pressed the button
         self.acknowledged: dict[str, float] = {}  # and was told that it counts
-        self.over: set[str] = set()  # pages of what was over before anybody had to be asked
-        self.unpaged: list[str] = []  # incidents that were open for long enough, and of which no lookout took up a page
+        self.over: dict[tuple[str, str], float] = {}  # cause, episode → when an outbox knew that it is over
         self.quiet_s = 0.0  # since then nothing bad happens, and everybody lives
         self.boundaries = 0
         self.jumps: defaultdict[str, list[float]] = defaultdict(list)  # lookout → when its clock jumped
@@ -80,6 +79,8 @@ class History:
                     self._known(lookout, begun.person, begun.via, begun.pages, now_s)
                 case Heard(receipt=receipt):
                     self._known(lookout, receipt.person, receipt.via, receipt.pages, now_s)
+                case Over(cause=cause, episode=episode):
+                    self.over.setdefault((cause, episode), now_s)
                 case Acknowledged(acknowledgement=given):
                     self.told.setdefault((lookout, given.reference), now_s)
 
@@ -102,14 +103,14 @@ def violations(history: History) -> list[Violation]:
         *_storms(history),
         *_escalations(history),
         *_after_acks(history),
-        *(Violation("unpaged", what) for what in history.unpaged),
+        *_after_the_end(history),
     ]
 
 
 def _lost(history: History) -> Iterator[Violation]:
     reached = {page for one in history.delivered for page, _ in one.steps}
     for page, (at_s, said) in history.wanted.items():
-        if page not in reached and page not in history.over:
+        if page not in reached:
             yield Violation("lost", f"{said.what} ({said.cause}), wanted at {at_s:.1f} s")
 
 
@@ -142,9 +143,19 @@ def _escalations(history: History) -> Iterator[Violation]:
             reached[page].add(one.person)
     for page, (_, said) in history.wanted.items():
         missing = set(history.people) - reached[page]
-        asks = said.severity is Severity.CRITICAL and page not in history.answered and page not in history.over
-        if asks and missing and reached[page]:
+        asks = said.severity is not Severity.INFO and (said.cause, said.episode) not in history.over
+        if asks and not _is_answered(history, page) and missing and reached[page]:
             yield Violation("escalation", f"{said.cause}: {', '.join(sorted(missing))} never heard of it")
+
+
+def _is_answered(history: History, page: str) -> bool:
+    """Whether somebody acknowledged a page, or a newer one of its episode."""
+    at_s, said = history.wanted[page]
+    others = ((one, history.wanted[one]) for one in history.answered if one in history.wanted)
+    return any(
+        one == page or ((new.cause, new.episode) == (said.cause, said.episode) and new_s >= at_s)
+        for one, (new_s, new) in others
+    )
 
 
 def _after_acks(history: History) -> Iterator[Violation]:
@@ -156,3 +167,19 @@ def _after_acks(history: History) -> Iterator[Violation]:
             everywhere_s = max(history.acknowledged.get(page, NEVER_S), history.quiet_s) + HEARD_S
             if known_s < begun_s or one.at_s > everywhere_s:
                 yield Violation("acknowledged", f"{page} for {one.person} at {one.at_s:.1f} s")
+
+
+def _after_the_end(history: History) -> Iterator[Violation]:
+    """What asks for something is not sent once it is over; that it is over may be told."""
+    told: set[str] = set()
+    for one in history.delivered:
+        for page, _ in one.steps:
+            _, said = history.wanted[page]
+            over_s = history.over.get((said.cause, said.episode), NEVER_S)
+            if (
+                page in told
+                and said.severity is not Severity.INFO
+                and one.at_s > max(over_s, history.quiet_s) + HEARD_S
+            ):
+                yield Violation("over", f"{said.what} for {one.person} at {one.at_s:.1f} s, over since {over_s:.1f} s")
+            told.add(page)
