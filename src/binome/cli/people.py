@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -18,6 +19,7 @@ from binome.core.paging_notes import Told, decoded, frames
 from binome.core.state import State
 from binome.core.verdict import Judged
 from binome.drivers import notify
+from binome.drivers.notify.shared.ping import ping
 from binome.estate import Estate
 from binome.ports import Clock, Observer, StoreError
 from binome.render import Folders, RenderError
@@ -26,6 +28,7 @@ from binome.runtime import ack
 from binome.runtime.desk import Desk
 from binome.runtime.door import Shown as Answers
 from binome.runtime.outbox import open_outbox
+from binome.runtime.outside import Outside
 from binome.runtime.pager import Pager, words
 from binome.runtime.peer_messages import PAGES_BYTES
 
@@ -103,6 +106,9 @@ class People:
             changed=changed,
         )
 
+        place = people.heartbeat
+        self._outside = Outside(partial(ping, place, notify.secret_of), clock) if place is not None else None
+
     @property
     def observers(self) -> Sequence[Observer]:
         """Who has something to record where this lookout leads."""
@@ -122,12 +128,15 @@ class People:
             group.create_task(self.pager.run())
             group.create_task(self.desk.run())
             group.create_task(self._tell_again())
+            if self._outside is not None:
+                group.create_task(self._outside.run())
             if self._key:
                 group.create_task(self._show())
 
     def problems(self) -> list[str]:
-        """What keeps pages from going out, or from being acknowledged."""
-        return [*self._problems, *self.pager.problems()]
+        """What keeps pages from going out, or from being acknowledged; that nobody outside would notice our end."""
+        outside = self._outside.problems() if self._outside is not None else ()
+        return [*self._problems, *self.pager.problems(), *outside]
 
     def _told(self, told: Sequence[Told]) -> None:
         for frame in frames(told, PAGES_BYTES):

@@ -406,6 +406,7 @@ class People(Record):
     senders: Table[Name, Sender] = EMPTY
     escalate_after_ms: Interval = 300_000
     acknowledge: Url | None = None
+    heartbeat: Secret | None = None
 
 
 class Lookout(Record):
