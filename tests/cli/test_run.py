@@ -39,9 +39,9 @@ def test_a_folder_that_cannot_be_used_is_one_line_and_three(folder: str, tmp_pat
 
 
 @contextmanager
-def running(root: Path) -> Iterator[Path]:
+def running(root: Path, estate: str = ALONE) -> Iterator[Path]:
     """`binome run` as a process of its own, below a folder; its door, which is open."""
-    (root / "estate.yaml").write_text(ALONE)
+    (root / "estate.yaml").write_text(estate)
     door = root / "run" / "binome" / "binome.sock"
     door.unlink(missing_ok=True)
     command = [sys.executable, "-m", "binome.cli.entry", "run", str(root / "estate.yaml"), "--as", "box"]
