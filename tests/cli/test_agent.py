@@ -14,11 +14,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from binome.cli import agent_hands
 from binome.cli.agent_hands import AgentHands
 from binome.cli.agent_start import settings_of, written
-from binome.core.plan import Command
+from binome.core.plan import Command, Outcome
 from binome.render import Folders, render
 from binome.runtime.agent_settings import read
+from binome.runtime.peer_messages import Job
 from tests.runtime.world import LITTORAL
 
 LARGE = ("aiohttp", "pydantic", "yaml", "rich", "typer", "numpy", "binome.estate", "binome.render", "binome.analysis")
@@ -144,6 +148,45 @@ def test_a_server_without_edge_or_member_has_nothing_to_do() -> None:
         assert (await order(hands, "traffic.open", lost="sbg-db")).result == "done"
         assert (await order(hands, "database.verify")).result == "failed"
         assert await hands.fence() == []
+
+    asyncio.run(test())
+
+
+def test_a_member_that_is_to_follow_is_a_job_that_is_told_of_until_another_one_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def test() -> None:
+        hands = AgentHands(settings_of(LITTORAL, "gra-db", Folders("/nowhere")))
+        ends: list[asyncio.Future[Outcome]] = []
+
+        async def rejoin(command: Command) -> Outcome:
+            assert (command.verb, command.arguments) == ("database.rejoin", {"service": "database"})
+            ends.append(asyncio.get_running_loop().create_future())
+            return await ends[-1]
+
+        async def opened(plan: str) -> str:
+            arguments = {"service": "database"}
+            command = Command(f"{plan}/0", plan, 0, False, "traffic.open", "gra-db", "database", arguments, 1)
+            said = await hands.verbs["traffic.open"](command)
+            assert said.result == "done", "what becomes of it is told by the job, not by the plan"
+            return said.detail
+
+        monkeypatch.setattr(agent_hands, "SOON_S", 0.05)
+        monkeypatch.setattr(hands._databases, "carry_out", rejoin)
+        assert [await opened("p"), await opened("p")] == ["it rejoins"] * 2
+        assert (len(ends), hands.jobs()) == (1, [Job("p", "database", "running")])
+        at_work = iter([True, False])
+        monkeypatch.setattr(hands._databases, "is_at_work", lambda _service: next(at_work))
+        ends[0].set_result(Outcome("unknown", "it is copied anew, and does not stream yet"))
+        await asyncio.sleep(0.2)
+        assert (len(ends), hands.jobs()[0].state) == (2, "running"), "something still copies"
+        ends[1].set_result(Outcome("unknown", "no stream"))
+        await asyncio.sleep(0.1)
+        assert hands.jobs() == [Job("p", "database", "failed", "no stream")]
+        await opened("q")
+        ends[2].set_result(Outcome("done"))
+        await asyncio.sleep(0.1)
+        assert hands.jobs() == [Job("q", "database", "done")]
 
     asyncio.run(test())
 

@@ -13,10 +13,23 @@ import pytest
 from typer.testing import CliRunner
 
 from binome.cli.main import app
+from binome.core.attested import Refused as NotAttested
+from binome.core.takeover import Refused
 
 ON = ("maintenance", "on", "web", "--for", "1h", "--why", "disks")
 OFF = ("maintenance", "off", "web")
 TAKE = ("takeover", "database", "--code", "123456", "--yes")
+BACK = ("failback", "database", "--yes")
+WORD = ("takeover", "database", "--attest", "paris,strasbourg")
+WHOLE = {
+    "service": "database",
+    "survivor": "gra-db",
+    "primary": "sbg-db",
+    "whole": True,
+    "known_ms": 1_700_000_000_000,
+    "names": ["paris", "strasbourg"],
+    "lost": {"paris": ["par-watch"], "strasbourg": ["sbg-db", "sbg-edge"]},
+}
 MOVE = ("switchover", "database", "--to", "sbg-db", "--yes")
 CLOSE = ("plan", "close", "maintenance/r1", "--why", "by hand")
 
@@ -54,6 +67,8 @@ def door(tmp_path: Path) -> Iterator[Door]:
         (CLOSE, {"answer": "granted"}, 0, "maintenance/r1 is closed.\n"),
         (TAKE, {"answer": "granted"}, 0, "database is taken over.\n"),
         (MOVE, {"answer": "granted"}, 0, "database has moved.\n"),
+        (BACK, {"answer": "granted"}, 0, "database is back.\n"),
+        (BACK, {"answer": Refused.NOT_WHOLE.value}, 1, f"binome: refused: {Refused.NOT_WHOLE}; nothing was done.\n"),
         (
             TAKE,
             {"answer": "its primary is not lost"},
@@ -114,7 +129,7 @@ def test_plans_are_listed(door: Door) -> None:
     assert CliRunner().invoke(app, ["plan", "list", "--socket", str(door.path)]).stdout == "Nothing is planned.\n"
 
 
-@pytest.mark.parametrize("command", ["takeover", "switchover"])
+@pytest.mark.parametrize("command", ["takeover", "switchover", "failback"])
 def test_what_moves_a_database_asks_for_its_name_once_more(command: str, door: Door) -> None:
     door.answer = {"answer": "granted"}
     slipped = CliRunner().invoke(app, [command, "database", "--socket", str(door.path)], input="databse\n")
@@ -122,3 +137,42 @@ def test_what_moves_a_database_asks_for_its_name_once_more(command: str, door: D
     assert "that is not its name; nothing was done" in slipped.output
     meant = CliRunner().invoke(app, [command, "database", "--socket", str(door.path)], input="database\n")
     assert (meant.exit_code, len(door.asked)) == (0, 1), meant.output
+
+
+@pytest.mark.parametrize(
+    ("answer", "typed", "ends"),
+    [
+        (WHOLE | {"answer": "granted"}, "database\n", (0, "goes on with gra-db, alone", 2)),
+        (WHOLE | {"answer": "granted"}, "databse\n", (2, "that is not its name", 1)),
+        ({"refused": NotAttested.LED.value}, "", (1, "a lookout leads", 1)),
+        (WHOLE | {"answer": NotAttested.OTHER_NAMES.value}, "database\n", (1, "--attest paris,strasbourg", 2)),
+        (
+            WHOLE | {"answer": NotAttested.ANSWERS.value, "answering": ["sbg-db"]},
+            "database\n",
+            (1, "answers: sbg-db", 2),
+        ),
+        (WHOLE | {"unknown": "etcd does not end"}, "database\n", (4, "etcd does not end.  Ask again", 2)),
+        (WHOLE | {"whole": False, "answer": "granted"}, "database\ngra-db\n", (0, "gra-db was not synchronous", 2)),
+        (WHOLE | {"whole": False, "answer": "granted"}, "database\nsbg-db\n", (2, "may be lost, all of it", 1)),
+    ],
+)
+def test_a_person_attests_by_name_and_what_may_be_lost_by_another(
+    door: Door, answer: dict[str, Any], typed: str, ends: tuple[int, str, int]
+) -> None:
+    code, told, asked = ends
+    door.answer = answer
+    result = CliRunner().invoke(app, [*WORD, "--socket", str(door.path)], input=typed)
+    assert (result.exit_code, told in result.output, len(door.asked)) == (code, True, asked), result.output
+    assert door.asked[0] == {"do": "attestable", "service": "database"}
+    if asked == 2:
+        said = door.asked[1]
+        assert (said["do"], said["names"]) == ("attest", ["paris", "strasbourg"])
+        assert said["accepts_loss"] == ("" if answer["whole"] else "gra-db")
+
+
+def test_a_script_accepts_a_loss_by_name_or_gets_no_for_an_answer(door: Door) -> None:
+    door.answer = WHOLE | {"whole": False, "answer": NotAttested.NOT_SYNCHRONOUS.value}
+    result = CliRunner().invoke(app, [*WORD, "--yes", "--socket", str(door.path)])
+    assert (result.exit_code, "--accept-loss gra-db" in result.output) == (1, True), result.output
+    CliRunner().invoke(app, [*WORD, "--yes", "--accept-loss", "gra-db", "--socket", str(door.path)])
+    assert [one.get("accepts_loss") for one in door.asked] == [None, "", None, "gra-db"]

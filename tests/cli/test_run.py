@@ -14,8 +14,11 @@ import pytest
 from typer.testing import CliRunner
 
 from binome.cli.main import app
+from binome.cli.run import too_few_places
 from binome.core.acceptance import Accepted
+from binome.estate import load
 
+LITTORAL = Path(__file__).parents[2] / "examples" / "littoral" / "estate.yaml"
 ALONE = """\
 estate: alone
 sites:
@@ -81,3 +84,22 @@ def test_a_lone_lookout_that_lost_its_journal_obeys_itself(tmp_path: Path) -> No
     with running(tmp_path) as door:
         assert maintenance(door, *hold)[0] == 0
     assert msgspec.json.decode((data / "accepted").read_bytes(), type=Accepted).generation == 71
+
+
+@pytest.mark.parametrize(
+    ("lookouts", "said"),
+    [
+        ("gra-edge, sbg-edge, par-watch", ""),
+        (
+            "gra-edge, sbg-edge",
+            "from 2 independent places, and nothing can be automatic with fewer than 3",
+        ),
+        ("gra-edge, gra-web", "it looks out from 1 independent place, and"),
+    ],
+)
+def test_it_says_when_nothing_can_be_automatic_and_why(lookouts: str, said: str) -> None:
+    text = LITTORAL.read_text().replace("on: [gra-edge, sbg-edge, par-watch]", f"on: [{lookouts}]")
+    lines = too_few_places(load(text.encode()))
+    assert said in "\n".join(lines) and bool(lines) is bool(said)
+    assert not lines or "--attest" in lines[1]
+    assert too_few_places(load(ALONE.encode())) == []

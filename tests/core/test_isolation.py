@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from binome.core.entry import EMPTY, Draft, Fact, seal
-from binome.core.isolation import GROUPS_TO_DECIDE, SILENT_MS, STEP_AT_MOST_MS, Silences, Standing, is_free
+from binome.core.isolation import GROUPS_TO_DECIDE, SILENT_MS, STEP_AT_MOST_MS, Silences, Standing, is_free, without
 from binome.core.isolation import judged as judge
 from binome.core.plan import PlanMade, Priority, Step
 from binome.core.quorum import GROUPS_TO_CONFIRM
@@ -43,6 +43,13 @@ PAIRS = [["a", "a2"], ["b", "b2"], ["c"]]
 def test_who_is_isolated(groups: list[list[str]], own: str, away: str | list[str], standing: Standing) -> None:
     silent_ms = {one: SILENT_MS if one in away else SILENT_MS - 1 for group in groups for one in group}
     assert judge(groups, own, silent_ms) is standing
+
+
+def test_who_is_attested_to_be_off_counts_for_nothing_and_the_rest_are_too_few() -> None:
+    assert without(THREE, {"b", "c"}) == [["a"]]
+    assert without(PAIRS, {"a", "c"}) == [["a", "a2"], ["b", "b2"]], "a group counts while one of it may be there"
+    silent_ms = dict.fromkeys("abc", SILENT_MS)
+    assert judge(without(THREE, {"b"}), "x", silent_ms) is Standing.TOO_FEW
 
 
 def test_the_number_of_groups_is_that_of_the_quorum() -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from binome.core.alarm import alarms
 from binome.core.causes import Kind
 from binome.core.database import DatabaseSeen
 from binome.core.decide import decide
 from binome.core.entry import Draft, Fact, seal
+from binome.core.isolation import is_free
 from binome.core.looking import VerdictsAgreed
 from binome.core.maintenance import MaintenanceAsked
 from binome.core.plan import Command, PlanMade, StepEnded
@@ -23,14 +25,18 @@ from binome.core.takeover import (
     PROMOTE,
     RELEASE,
     SWITCH,
+    FailbackAsked,
     Refused,
+    RejoinEnded,
     SwitchoverAsked,
     TakeoverAsked,
+    TakeoverAttested,
     TakeoverRefused,
     TakeoverShadowed,
     TakeoverWanted,
     moved,
 )
+from binome.core.takeover_facts import FAILURES_BEFORE_PAGE, REJOIN_AGAIN_MS, Fenced
 from binome.core.verdict import Verdict
 from binome.estate import Estate, load
 
@@ -135,7 +141,8 @@ def test_it_waits_for_act_after_as_measured_and_not_by_the_wall_clock() -> None:
 @pytest.mark.parametrize(
     ("reason", "night"),
     [
-        (Refused.NO_QUORUM, lambda: _silent(confirmed=False)),
+        (Refused.NO_QUORUM, lambda: _silent(two_sites(), confirmed=False)),
+        (Refused.NOT_AGREED, lambda: _in_doubt(Confidence.PROVISIONAL)),
         (Refused.NOT_SYNCHRONOUS, lambda: _on(DatabaseSeen("database", "sbg-db", ()))),
         (Refused.NOT_SYNCHRONOUS, lambda: _on(DatabaseSeen("database", "sbg-db", ("sbg-db",)))),
         (Refused.LAG, lambda: burned(littoral(replication="asynchronous"))),
@@ -154,8 +161,22 @@ def test_a_question_that_says_no_is_recorded_by_its_name_once(reason: Refused, n
     assert one.primary() == "sbg-db"
 
 
-def _silent(*, confirmed: bool) -> Night:
+def two_sites() -> Estate:
+    return load(TEXT.replace("on: [gra-edge, sbg-edge, par-watch]", "on: [gra-edge, sbg-edge]").encode())
+
+
+def _in_doubt(confidence: Confidence) -> Night:
+    """A server that the vantage points do not agree to be lost."""
+    down = dict.fromkeys(["sbg-db", "database@sbg-db"], Agreed(Verdict.DOWN, BEGIN_MS - 3_000, ("gra-edge",)))
+    cause = Cause(Kind.SERVER, "sbg-db", Manner.LOST, BEGIN_MS - 3_000, 4, 4, ("gravelines",), confidence)
     night = Night(None, SEEN)
+    night.append([Draft("seen", BEGIN_MS, "test", VerdictsAgreed(down, False))])
+    night.happens(ScopeOpened("server/sbg-db/1", cause, tuple(down)))
+    return night
+
+
+def _silent(estate: Estate | None = None, *, confirmed: bool) -> Night:
+    night = Night(estate, SEEN)
     night.happens(SiteSilent("strasbourg", 2_000, ("gra-edge",), confirmed=confirmed))
     return night
 
@@ -265,6 +286,19 @@ def test_confirm_asks_for_a_code_and_takes_over_when_it_is_given() -> None:
     assert night.state.answers["r3"] == Refused.NOTHING_LOST.value
 
 
+def test_from_two_sites_nothing_is_automatic_and_a_person_is_asked_all_the_same() -> None:
+    night = _silent(two_sites(), confirmed=False)
+    night.pass_(60)
+    assert (night.reasons(), night.verbs()) == ([Refused.NO_QUORUM.value], [])
+    text = TEXT.replace("on: [gra-edge, sbg-edge, par-watch]", "on: [gra-edge, sbg-edge]")
+    confirms = load(text.replace("takeover: automatic", "takeover: confirm").encode())
+    night = _silent(confirms, confirmed=False)
+    (wanted,) = [fact for fact in night.facts if isinstance(fact, TakeoverWanted)]
+    assert (night.reasons(), night.verbs()) == ([], [])
+    night.happens(TakeoverAsked("r1", "database", "ops-1", wanted.code))
+    assert (night.verbs(), night.state.answers["r1"]) == (TAKEOVER, "granted")
+
+
 def test_a_person_may_answer_for_what_no_quorum_can_say_but_never_for_what_is_not_there() -> None:
     night = _silent(confirmed=False)
     night.happens(TakeoverAsked("r1", "database", "ops-1"))
@@ -324,6 +358,135 @@ def test_a_switchover_moves_a_healthy_database_or_says_why_not(to: str, seen: Da
     granted = answer == "granted"
     assert night.verbs() == (["database.switchover", "database.verify"] if granted else [])
     assert not granted or night.primary() == "gra-db"
+
+
+HOME = DatabaseSeen("database", "gra-db", ("sbg-db",))
+
+
+@pytest.mark.parametrize(
+    ("seen", "answer"),
+    [
+        (SEEN, "granted"),
+        (HOME, Refused.PRIMARY_ALREADY),
+        (DatabaseSeen("database", "sbg-db", ()), Refused.NOT_WHOLE),
+        (DatabaseSeen("database", "", ()), Refused.NO_SUCH_DATABASE),
+    ],
+)
+def test_a_failback_goes_to_the_member_that_the_estate_names_first(seen: DatabaseSeen, answer: str) -> None:
+    night = Night(None, *([seen] if seen.primary else []))
+    night.happens(FailbackAsked("r1", "database", "ops-1"))
+    assert night.state.answers["r1"] == str(answer)
+    assert night.verbs() == (["database.switchover", "database.verify"] if answer == "granted" else [])
+    assert answer != "granted" or night.primary() == "gra-db"
+
+
+def test_a_failback_waits_until_all_that_was_fenced_off_is_let_in_again() -> None:
+    night = Night(None, HOME)
+    night.happens(SiteSilent("gravelines", 2_000, ("sbg-edge", "par-watch"), confirmed=True))
+    night.happens(FailbackAsked("r1", "database", "ops-1"))
+    assert night.state.answers["r1"] == Refused.NOT_WHOLE.value
+    night.happens(SiteHeard("gravelines"))
+    night.answer = lambda command: "unknown" if command.verb == "traffic.unfence" else "done"
+    night.happens(SEEN)  # whole by Patroni's word, and the plan that lets it in is under way
+    night.happens(FailbackAsked("r2", "database", "ops-1"))
+    assert night.state.answers["r2"] == Refused.NOT_WHOLE.value
+    night.answer = lambda _: "done"
+    night.pass_(60)
+    night.happens(FailbackAsked("r3", "database", "ops-1"))
+    assert (night.state.answers["r3"], night.primary()) == ("granted", "gra-db")
+
+
+def test_a_switchover_that_is_asked_for_while_somebody_is_let_in_is_not_taken_for_done() -> None:
+    night = burned()
+    night.append([Draft("asked", night.now_ms, "test", SwitchoverAsked("r1", "database", "sbg-db", "ops-1"))])
+    night.happens(SiteHeard("strasbourg"))
+    assert night.state.answers["r1"] in (Refused.HELD.value, Refused.NOT_SYNCHRONOUS.value)
+
+
+def test_two_losses_of_one_service_are_fenced_and_let_in_apart() -> None:
+    """A second one must not make the first forgotten: its server would be let in, or stay out, unasked."""
+    night = burned()
+    night.happens(SiteHeard("strasbourg"))
+    night.happens(SiteSilent("paris", 2_000, ("gra-edge", "sbg-edge"), confirmed=True))
+    night.state.takeover.fenced["database"]["second"] = Fenced("second", frozenset({"par-spare"}))
+    night.happens(HOME)
+    night.pass_(1)
+    assert list(night.state.takeover.fenced["database"]) == ["second"], "the other one is still lost"
+    assert not is_free(night.state, "par-spare", "nowhere") and is_free(night.state, "sbg-db", "strasbourg")
+    night.happens(SiteHeard("paris"))
+    night.pass_(1)
+    assert night.state.takeover.fenced == {}
+
+
+def test_a_member_that_does_not_follow_is_made_to_again_and_again_and_then_somebody_is_paged() -> None:
+    night = burned()
+    night.happens(SiteHeard("strasbourg"))
+    jobs = [one.plan for one in night.done if one.verb == "traffic.open"]
+    for failures in range(1, FAILURES_BEFORE_PAGE + 1):
+        fact = RejoinEnded("database", "sbg-db", "site/strasbourg/1", jobs[-1], "no room for a copy")
+        night.happens(fact)
+        night.happens(fact)  # told twice, as by two leaders: one failure
+        (one,) = night.state.takeover.fenced["database"].values()
+        assert (one.failures, one.trouble) == (failures, "sbg-db: no room for a copy")
+        told = [alarm.page.detail for alarm in alarms(night.estate, night.state, night.now_ms, {})]
+        assert ("sbg-db: no room for a copy" in told) is (failures >= FAILURES_BEFORE_PAGE)
+        night.pass_((REJOIN_AGAIN_MS << (failures - 1)) / 1000 - 1)
+        assert len([one for one in night.done if one.verb == "traffic.open"]) == len(jobs)
+        night.pass_(1)
+        jobs = [one.plan for one in night.done if one.verb == "traffic.open"]
+        assert len(jobs) == len(set(jobs)) == failures + 1
+    night.happens(RejoinEnded("database", "sbg-db", "site/strasbourg/1", jobs[0], "of long ago"))
+    night.happens(HOME)
+    assert (night.verbs()[-1], night.state.takeover.fenced) == ("traffic.unfence", {})
+
+
+def test_who_is_whole_before_its_time_is_let_in_and_not_begun_anew() -> None:
+    night = burned()
+    night.happens(SiteHeard("strasbourg"))
+    job = next(one.plan for one in night.done if one.verb == "traffic.open")
+    night.happens(RejoinEnded("database", "sbg-db", "site/strasbourg/1", job, "too slow"))
+    night.happens(HOME)
+    assert (night.verbs()[-1], night.verbs().count("traffic.open")) == ("traffic.unfence", 1)
+
+
+ATTESTED = TakeoverAttested(
+    "r1",
+    "database",
+    "gra-db",
+    "ops-1",
+    9,
+    {"strasbourg": ("sbg-edge", "sbg-web", "sbg-db"), "paris": ("par-watch", "par-spare")},
+    "coordination",
+    ("sbg-db", "par-watch"),
+)
+
+
+def test_after_a_persons_word_each_place_is_let_in_by_itself_and_etcd_takes_back_one_at_a_time() -> None:
+    night = Night(None, SEEN)
+    night.append([Draft("silent", night.now_ms, "test", SiteSilent("paris", 2_000, ("gra-edge", "sbg-edge"), True))])
+    night.happens(ATTESTED)
+    assert (night.primary(), night.state.answers["r1"]) == ("gra-db", "granted")
+    joins = [(one.server, one.arguments["through"]) for one in night.done if one.verb == "agreement.join"]
+    assert joins == [("sbg-db", "gra-db")], "paris is silent still"
+    assert not is_free(night.state, "sbg-db", "strasbourg")
+    night.happens(HOME)
+    assert [one.arguments["lost"] for one in night.done if one.verb == "traffic.unfence"] == ["sbg-db sbg-edge sbg-web"]
+    assert is_free(night.state, "sbg-db", "strasbourg") and not is_free(night.state, "par-watch", "amsterdam")
+    night.happens(SiteHeard("paris"))
+    joins = [(one.server, one.arguments["through"]) for one in night.done if one.verb == "agreement.join"]
+    assert joins[1:] == [("par-watch", "gra-db sbg-db")]
+    assert (night.state.takeover.absent, night.state.takeover.fenced, night.state.plans) == ({}, {}, {})
+
+
+def test_a_member_of_etcd_that_cannot_come_back_is_tried_a_few_times_and_stays_in_sight() -> None:
+    night = Night(None, SEEN)
+    night.answer = lambda command: "failed" if command.verb == "agreement.join" else "done"
+    night.happens(ATTESTED)
+    assert [one.server for one in night.done if one.verb == "agreement.join"] == [
+        *["sbg-db"] * ATTEMPTS,
+        *["par-watch"] * ATTEMPTS,
+    ]
+    assert set(night.state.takeover.absent) == {"sbg-db", "par-watch"}
 
 
 def test_nothing_is_planned_for_a_database_that_nobody_asks_about() -> None:

@@ -111,6 +111,56 @@ def test_whoever_took_the_key_first_keeps_it() -> None:
     assert not etcd.transact(*change).succeeded
 
 
+@pytest.mark.parametrize(
+    ("values", "accepts_loss", "refused"),
+    [
+        ({"sync": {"leader": "gra-db", "sync_standby": None}}, False, Refused.NOT_SYNCHRONOUS),
+        ({"sync": None}, False, Refused.NOT_SYNCHRONOUS),
+        ({"sync": {"leader": "gra-db", "sync_standby": "par-db,sbg-db", "quorum": 1}}, False, Refused.QUORUM_COMMIT),
+        ({"config": {"pause": True}}, True, Refused.PAUSED),
+    ],
+)
+def test_in_an_etcd_that_went_on_alone_a_survivor_is_refused_by_name(
+    values: dict[str, Any], accepts_loss: bool, refused: Refused
+) -> None:
+    assert keys.restarted(seen(state(**values)), "sbg-db", vouched=True, accepts_loss=accepts_loss) is refused
+
+
+@pytest.mark.parametrize(
+    ("values", "survivor", "accepts_loss", "status"),
+    [
+        ({}, "sbg-db", False, True),
+        ({"leader": None, "members__sbg_db": None}, "sbg-db", False, True),  # both were away for longer than a lease
+        ({}, "gra-db", False, True),
+        ({"leader": None}, "gra-db", False, True),
+        ({"sync": {"leader": "gra-db", "sync_standby": None}}, "sbg-db", True, False),
+    ],
+)
+def test_in_an_etcd_that_went_on_alone_only_the_survivor_can_become_primary(
+    values: dict[str, Any], survivor: str, accepts_loss: bool, status: bool
+) -> None:
+    etcd = state(**values, status={"optime": 7})
+    after = applied(etcd, keys.restarted(seen(etcd), survivor, vouched=False, accepts_loss=accepts_loss))
+    assert msgspec.json.decode(after["sync"].value) == {"leader": survivor, "sync_standby": None, "quorum": 0}
+    assert "leader" not in after or after["leader"].value == survivor.encode()
+    assert {name for name in after if name.startswith("members/")} <= {f"members/{survivor}"}
+    assert ("status" in after) is status, "Patroni would hold the survivor to how far the lost one was"
+
+
+@pytest.mark.parametrize(("vouched", "accepts_loss"), [(True, False), (False, True), (False, False)])
+def test_in_an_empty_etcd_our_own_mirror_vouches_for_the_survivor_or_a_person_takes_the_loss(
+    vouched: bool, accepts_loss: bool
+) -> None:
+    etcd = EtcdState()
+    change = keys.restarted(seen(etcd), "sbg-db", vouched=vouched, accepts_loss=accepts_loss)
+    if not vouched and not accepts_loss:
+        assert change is Refused.NOT_SYNCHRONOUS
+        return
+    after = applied(etcd, change)
+    assert msgspec.json.decode(after["sync"].value)["leader"] == "sbg-db"
+    assert "leader" not in after, "its Patroni founds the cluster again, and takes the key"
+
+
 def test_a_standby_is_released_and_the_others_stay_synchronous() -> None:
     etcd = state(sync={"leader": "gra-db", "sync_standby": "Par-db,SBG-db"})
     after = applied(etcd, keys.release(seen(etcd), "gra-db", "sbg-db"))

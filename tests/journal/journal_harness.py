@@ -153,6 +153,8 @@ class Lookouts:
         self.machines = {name: Machine(folder) for name in self.names}
         self.stores: dict[str, SqliteStore] = {}
         self.beside_primary: set[str] = set()
+        self.seen = 0
+        """The newest generation that agents say they have seen."""
         self.journals: dict[str, Journal] = {}
         self._clients: dict[str, Etcd] = {}
         self._clocks: dict[str, StandingClock] = {}
@@ -186,7 +188,14 @@ class Lookouts:
             return float(name in self.beside_primary)
 
         journal = OrderedJournal(
-            self.estate, name, self.names, etcd=line, store=store, clock=clock, stands_back=stands_back
+            self.estate,
+            name,
+            self.names,
+            etcd=line,
+            store=store,
+            clock=clock,
+            stands_back=stands_back,
+            seen=lambda: self.seen,
         )
         self.journals[name] = journal
         self._tasks[name] = asyncio.ensure_future(journal.run())

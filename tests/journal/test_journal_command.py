@@ -33,7 +33,7 @@ from binome.core.plan import PlanMade, Step, StepEnded
 from binome.core.quorum import Agreed
 from binome.core.scope import Cause, Confidence, Ended, Manner, ScopeChanged, ScopeEnded, ScopeOpened
 from binome.core.silence import SiteHeard, SiteSilent
-from binome.core.takeover import DatabaseMoved
+from binome.core.takeover import DatabaseMoved, TakeoverAttested
 from binome.core.verdict import Verdict
 from binome.journal import heads
 from binome.journal.sqlite import DamagedError, SqliteStore
@@ -183,6 +183,12 @@ SEEN: list[tuple[Fact, str]] = [
     (ProductUsable("shop", NIGHT_MS), "shop since 10:53:20"),
     (DatabaseSeen("db", "gra-db", ("sbg-db",)), "db: gra-db is primary, sbg-db has every write"),
     (DatabaseSeen("db", "gra-db"), "db: gra-db is primary, nobody else has every write"),
+    (
+        TakeoverAttested(
+            "r1", "db", "gra-db", "ops-1", 7, {"sbg": ("sbg-db",), "par": ("par-w",)}, "etcd", ("sbg-db",)
+        ),
+        "db: gra-db goes on, ops-1 attests that sbg, par is off",
+    ),
     (
         DatabaseMoved("takeover/x", "db", "gra-db", "sbg-db"),
         "db: gra-db is primary, sbg-db is waited for no longer; takeover/x",

@@ -69,6 +69,18 @@ def test_who_stands_beside_a_primary_leads_only_where_nobody_else_can(members: L
     night(test, members, tmp_path)
 
 
+def test_who_leads_goes_above_what_agents_have_seen_also_when_they_turn_up_later(
+    members: LoopbackEtcd, tmp_path: Path
+) -> None:
+    async def test(servers: Lookouts) -> None:
+        first = servers.journals[await leader(servers)].generation
+        assert first is not None and first < 1000
+        servers.seen = 1000
+        await until(lambda: any(one.generation == 1001 for one in servers.journals.values()), "a generation above it")
+
+    night(test, members, tmp_path)
+
+
 def test_a_few_appends_pass_at_once_and_many_are_spread(members: LoopbackEtcd, tmp_path: Path) -> None:
     async def test(servers: Lookouts) -> None:
         clock, begun = SystemClock(), []

@@ -13,7 +13,7 @@ from binome.runtime.agent_settings import Settings
 from binome.runtime.agents import Agents
 from binome.runtime.clock import SystemClock
 from binome.runtime.identity import Identity
-from binome.runtime.peer_messages import Order, Report, Standing, decode, encode, model_of, version
+from binome.runtime.peer_messages import Job, Order, Report, Standing, decode, encode, model_of, version
 from binome.runtime.peer_tls import TlsTransport
 from binome.runtime.peer_transport import Channel
 from binome.runtime.reach import Reach
@@ -27,6 +27,7 @@ class FakeHands:
         self.done: list[Command] = []
         self.own: list[str] = []
         self.answer = Outcome("done")
+        self.work: list[Job] = []
         self.holding: asyncio.Event | None = None
         self.verbs = {"traffic.fence": self._do, "traffic.unfence": self._do, "database.verify": self._do}
 
@@ -46,6 +47,9 @@ class FakeHands:
 
     async def keep(self) -> Sequence[Outcome]:
         return []
+
+    def jobs(self) -> Sequence[Job]:
+        return self.work
 
 
 class AgentWorld(World):

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from binome.core.acceptance import Refused as NotAccepted
-from binome.core.plan import Outcome
+from binome.core.plan import Command, Outcome
 from binome.runtime.agent import Refused
 from binome.runtime.everywhere import Everywhere
 from binome.runtime.peer_messages import Ask, Beat, Done, Order, Renew, Report, Standing, Took, decode, encode
@@ -364,6 +364,38 @@ def test_an_agent_fences_itself_when_two_of_three_do_not_answer_and_returns_by_t
         await until(lambda: hands.own[-1] == "free", 3)
         await until(lambda: not world.rolls["a"].shown()[3]["fenced"], 3)
         assert not (tmp_path / "data" / "other" / "isolated").exists()
+
+    agents_night(tmp_path, test)
+
+
+def test_an_isolated_agent_comes_back_on_a_persons_word_until_who_was_off_answers(tmp_path: Path) -> None:
+    def word(lost: str, generation: int = 9) -> Command:
+        plain = command("isolation.attest", plan=f"attested/{generation}", generation=generation)
+        return msgspec.structs.replace(plain, arguments={"lost": lost})
+
+    async def test(world: AgentWorld) -> None:
+        for name in "abc":
+            world.lookout(name)
+        hands = world.agent("other")
+        await world.connected("other", "a", "b", "c")
+        agent = world.agents["other"]
+        reach, cut = agent._reach, {"b", "c"}
+        answered_ms = reach.answered_ms
+        reach.answered_ms = lambda server: 1 << 40 if server in cut else answered_ms(server)  # type: ignore[method-assign]
+        await until(lambda: agent.fenced, 3)
+        roll, file = world.rolls["a"], tmp_path / "data" / "other" / "attested"
+        assert (await roll.order("other", word("b x"), 5)).detail == Refused.NO_LOOKOUT
+        assert (await roll.order("other", word("a b"), 5)).detail == f"{Refused.ANSWERS}: a"
+        assert agent.fenced and not file.exists()
+        assert (await roll.order("other", word("b c"), 5)).result == "done"
+        assert (agent.fenced, hands.own[-1], file.exists()) == (False, "free", True)
+        assert (await roll.order("other", word("b c", 8), 5)).detail == NotAccepted.OLD_GENERATION
+        await asyncio.sleep(1.5)
+        assert (agent.fenced, hands.own[-1]) == (False, "free"), "those count no longer"
+        cut.clear()
+        await until(lambda: not file.exists(), 3)
+        cut.update("bc")
+        await until(lambda: agent.fenced, 4)
 
     agents_night(tmp_path, test)
 

@@ -4,6 +4,7 @@
     of an edge here             traffic.maint, drain, ready, weight, close, withdraw, restore
     of a member here            database.fence, unfence, rejoin, verify
     of this server's routes     routes.block, routes.unblock
+    of a member of etcd here    agreement.alone, agreement.join
 
 The first row names services and servers of the estate; which servers of HAProxy those are is in the settings. This is
 the whole list: what is not on it cannot be ordered.
@@ -18,16 +19,19 @@ from pathlib import Path
 import msgspec
 
 from binome.core.plan import Command, Outcome
+from binome.drivers.database.patroni.agreement import EtcdAgreement, EtcdMember
 from binome.drivers.database.patroni.member import Member, PatroniMember
 from binome.drivers.database.patroni.rest import Place
 from binome.drivers.host.routes import UnreachableRoutes
 from binome.drivers.traffic.haproxy.traffic import HaproxyTraffic
 from binome.runtime.agent import Hand
-from binome.runtime.agent_settings import Settings
+from binome.runtime.agent_settings import Agreement, Settings
+from binome.runtime.peer_messages import Job
 
 EDGE_VERBS = ("maint", "drain", "ready", "weight", "close", "withdraw", "restore")
 MEMBER_VERBS = ("fence", "unfence", "rejoin", "verify")
 ROUTE_VERBS = ("block", "unblock")
+AGREEMENT_VERBS = ("alone", "join")
 SOON_S = 1.0
 """How long an order to rejoin is waited for before it goes on by itself."""
 
@@ -47,11 +51,15 @@ class AgentHands:
         }
         self._databases = PatroniMember(members, folder / "members")
         self._routes = UnreachableRoutes(settings.addresses)
-        self._rejoining: dict[str, asyncio.Task[Outcome]] = {}
+        self._agreements = EtcdAgreement(
+            {name: _member_of_etcd(settings.server, one) for name, one in settings.agreements.items()}, folder / "etcd"
+        )
+        self._rejoining: dict[str, tuple[str, asyncio.Task[Outcome]]] = {}  # service → the job's plan, and the job
         self.verbs: Mapping[str, Hand] = {
             **dict.fromkeys((f"traffic.{one}" for one in EDGE_VERBS), self._traffic.carry_out),
             **dict.fromkeys((f"database.{one}" for one in MEMBER_VERBS), self._databases.carry_out),
             **dict.fromkeys((f"routes.{one}" for one in ROUTE_VERBS), self._routes.carry_out),
+            **dict.fromkeys((f"agreement.{one}" for one in AGREEMENT_VERBS), self._agreements.carry_out),
             "traffic.fence": self._fence_off,
             "traffic.unfence": self._let_in,
             "traffic.move": self._move,
@@ -93,14 +101,26 @@ class AgentHands:
         service = command.arguments.get("service", "")
         if service not in self._members:
             return Outcome("done")
-        task = self._rejoining.get(service)
-        if task is None or task.done():
+        job, task = self._rejoining.get(service, ("", None))
+        if task is None or (task.done() and job != command.plan):  # said again it is the same job; another one waits
             order = msgspec.structs.replace(command, verb="database.rejoin", arguments={"service": service})
-            task = self._rejoining[service] = asyncio.ensure_future(self._databases.carry_out(order))
+            task = asyncio.ensure_future(self._follow(service, order))
+        self._rejoining[service] = command.plan, task
         await asyncio.wait({task}, timeout=SOON_S)
-        if task.done() and task.result().result == "failed":
-            return task.result()
-        return Outcome("done", "" if task.done() else "it rejoins")
+        told = _job(service, command.plan, task)  # what becomes of it, whoever leads then learns from our reports
+        return Outcome("done", {"running": "it rejoins", "done": ""}.get(told.state, told.detail))
+
+    async def _follow(self, service: str, order: Command) -> Outcome:
+        """Rejoins, for as long as something still copies: the times that a driver waits are for small databases."""
+        while True:
+            outcome = await self._databases.carry_out(order)
+            if outcome.result != "unknown" or not self._databases.is_at_work(service):
+                return outcome
+            await asyncio.sleep(SOON_S)
+
+    def jobs(self) -> Sequence[Job]:
+        """The last rejoining of each database here; whoever leads learns from it what became of that."""
+        return [_job(service, plan, task) for service, (plan, task) in self._rejoining.items()]
 
     # -- what an agent does by itself
 
@@ -124,6 +144,19 @@ class AgentHands:
     async def keep(self) -> Sequence[Outcome]:
         """What was ordered is made so again where an engine was started anew, or has forgotten it."""
         return [*(await self._traffic.keep()).values(), *(await self._databases.keep()).values()]
+
+
+def _member_of_etcd(server: str, one: Agreement) -> EtcdMember:
+    return EtcdMember(server, Path(one.configuration), Path(one.data), one.clients, one.peers, one.tls)
+
+
+def _job(service: str, plan: str, task: asyncio.Task[Outcome]) -> Job:
+    if not task.done():
+        return Job(plan, service, "running")
+    if task.cancelled() or task.exception() is not None:
+        return Job(plan, service, "failed", "it was broken off")
+    said = task.result()
+    return Job(plan, service, "done" if said.result == "done" else "failed", said.detail[:500])
 
 
 def _own(verb: str, arguments: dict[str, str]) -> Command:

@@ -14,12 +14,21 @@ from typing import NoReturn
 from binome.cli.agent import WITH_PARENT
 from binome.core.quorum import groups
 from binome.estate import Estate
-from binome.estate.model import HaproxyService, PostgresqlService
+from binome.estate.model import EtcdService, HaproxyService, PostgresqlService
 from binome.ports import Clock
 from binome.render import Folders, RenderError
-from binome.render.places import PATRONI_PORT, PEER_PORT, address_of, database_places
+from binome.render.places import (
+    ETCD_CLIENT_PORT,
+    ETCD_PEER_PORT,
+    PATRONI_PORT,
+    PEER_PORT,
+    address_of,
+    database_places,
+    endpoint,
+    etcd_url,
+)
 from binome.runtime import agent_settings
-from binome.runtime.agent_settings import Edge, Member, Settings
+from binome.runtime.agent_settings import Agreement, Edge, Member, Settings
 from binome.runtime.peer_messages import model_of, version
 
 TRY_AGAIN_S = 1.0
@@ -34,12 +43,14 @@ def has_agents(estate: Estate) -> bool:
 def settings_of(estate: Estate, server: str, folders: Folders) -> Settings:
     """What the agent of a server needs to know. Raises RenderError where a lookout has no address."""
     lookouts = estate.lookout.on if estate.lookout else ()
-    edges, members = {}, {}
+    edges, members, agreements = {}, {}, {}
     for name, service in estate.services.items():
         if server not in service.on:
             continue
         if isinstance(service, HaproxyService):
             edges[name] = _edge(estate, service, folders)
+        elif isinstance(service, EtcdService):
+            agreements[name] = _agreement(estate, name, service, folders)
         elif isinstance(service, PostgresqlService):
             where = database_places(name, service, folders)
             members[name] = Member(where.data, where.file, address_of(estate, server), PATRONI_PORT, where.sockets)
@@ -55,7 +66,21 @@ def settings_of(estate: Estate, server: str, folders: Folders) -> Settings:
         renews=server not in lookouts,
         edges=edges,
         members=members,
+        agreements=agreements,
         addresses=tuple(one.address for name, one in estate.servers.items() if one.address and name != server),
+    )
+
+
+def _agreement(estate: Estate, name: str, service: EtcdService, folders: Folders) -> Agreement:
+    """A member of etcd as it is rendered (render/etcd.py)."""
+    addresses = {one: address_of(estate, one) for one in service.on}
+    tls = service.tls
+    return Agreement(
+        f"{folders.configuration}/{name}.etcd.yml",
+        f"{folders.data}/etcd",
+        {one: etcd_url(service, endpoint(address, ETCD_CLIENT_PORT)) for one, address in addresses.items()},
+        {one: etcd_url(service, endpoint(address, ETCD_PEER_PORT)) for one, address in addresses.items()},
+        (tls.ca, tls.cert, tls.key) if tls else None,
     )
 
 

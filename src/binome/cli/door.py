@@ -22,6 +22,9 @@ DOOR = Path(Folders().run) / "binome.sock"
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
+ANSWER_S = 15.0
+
+
 class DoorError(Exception):
     """No answer, or one that says no: in one line, with how the command ends."""
 
@@ -30,25 +33,25 @@ class DoorError(Exception):
         self.code = code
 
 
-def said(door: Path, question: dict[str, Any]) -> dict[str, Any]:
+def said(door: Path, question: dict[str, Any], *, within_s: float = ANSWER_S) -> dict[str, Any]:
     """What the running Binôme answers; without an answer the command ends."""
     try:
-        return asked(door, question)
+        return asked(door, question, within_s=within_s)
     except DoorError as error:
         fail(printable(str(error)), error.code)
 
 
-def asked(door: Path, question: dict[str, Any]) -> dict[str, Any]:
+def asked(door: Path, question: dict[str, Any], *, within_s: float = ANSWER_S) -> dict[str, Any]:
     """What the running Binôme answers. Raises DoorError."""
     try:
         with socket.socket(socket.AF_UNIX) as connection, connection.makefile("rwb") as lines:
-            connection.settimeout(15)
+            connection.settimeout(within_s)
             connection.connect(str(door))
             lines.write(json.dumps(question).encode() + b"\n")
             lines.flush()
             answer: dict[str, Any] = json.loads(lines.readline())
     except TimeoutError as error:
-        raise DoorError(f"binome: {door}: no answer within 15 s", Exit.UNKNOWN) from error
+        raise DoorError(f"binome: {door}: no answer within {within_s:g} s", Exit.UNKNOWN) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no answer"
         words = f"binome: {door}: {reason}.  Is `binome run` running here, and are you root?"

@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from binome.analysis.domains import Domains
+from binome.core.attested import Proposal
 from binome.core.entry import Draft
 from binome.core.isolation import is_free
 from binome.core.plan import Command, Outcome
-from binome.core.takeover import PROMOTE, RELEASE, SWITCH, moved
+from binome.core.takeover_facts import PROMOTE, RELEASE, SWITCH, TakeoverAttested, moved
+from binome.drivers.database.patroni.cluster import Change as Changed
+from binome.drivers.database.patroni.cluster import Cluster, restarted, root_of
+from binome.drivers.database.patroni.cluster import Refused as NotChanged
 from binome.drivers.database.patroni.database import PatroniDatabase
 from binome.estate import Estate
 from binome.estate.model import HaproxyService, PostgresqlService
-from binome.ports import Clock, Commit, Driver, Etcd
+from binome.journal.agreed import request_put
+from binome.ports import Clock, Commit, Delete, Driver, Etcd, EtcdError, EtcdUnknownError, Put
 from binome.runtime.agents import Agents, Word
+from binome.runtime.attest import Change
 from binome.runtime.everywhere import AtServer, Everywhere
 from binome.runtime.loop import Loop
 from binome.runtime.peer_messages import Standing
 
+CHANGED_S, AGAIN_S = 15.0, 0.2
 THROUGH_ETCD = frozenset({PROMOTE, RELEASE, SWITCH})
 
 
@@ -38,7 +45,44 @@ def drivers(
         "traffic": Everywhere(agents, sorted(edges), databases),
         "database": DatabaseVerbs(by_agent, by_etcd),
         "routes": by_agent,
+        "agreement": by_agent,
     }
+
+
+def attested_change(estate: Estate, server: str, etcd: Etcd, clock: Clock) -> Change:
+    """What a person's word changes in an etcd that went on alone, in one transaction (`runtime.attest.Change`)."""
+    root = f"/binome/{estate.estate}/"
+
+    async def once(found: Proposal, fact: TakeoverAttested, accepts_loss: bool) -> str:
+        cluster = Cluster.of(found.scope, (await etcd.range(root_of(found.scope), prefix=True)).keys)
+        decided = restarted(cluster, found.survivor, vouched=found.whole, accepts_loss=accepts_loss)
+        if isinstance(decided, NotChanged):
+            return decided.value
+        newest = (await etcd.range(f"{root}generation")).keys
+        seen = int(newest[0].value) if newest and newest[0].value.isdigit() else 0
+        told = Draft(f"request/{fact.request}", clock.now_ms(), server, fact)
+        ours: list[Put | Delete] = [
+            Put(f"{root}generation", str(max(seen + 1, fact.generation)).encode()),
+            Delete(f"{root}leader"),
+            request_put(root, told),
+        ]
+        conditions, actions = decided if isinstance(decided, Changed) else ((), ())
+        done = await etcd.transact(conditions, [*ours, *actions])
+        return "" if done.succeeded else NotChanged.MOVED.value
+
+    async def change(found: Proposal, fact: TakeoverAttested, accepts_loss: bool) -> str:
+        until_s, trouble = clock.monotonic_s() + CHANGED_S, ""
+        while clock.monotonic_s() < until_s:
+            try:
+                trouble = await once(found, fact, accepts_loss)
+                if trouble != NotChanged.MOVED.value:
+                    return trouble
+            except (EtcdError, EtcdUnknownError) as error:  # the transaction says the same if it is done twice
+                trouble = str(error)
+            await clock.sleep(AGAIN_S)
+        return trouble
+
+    return change
 
 
 def word(estate: Estate, loop: Loop) -> Word:

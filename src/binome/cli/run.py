@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
@@ -21,8 +22,10 @@ from binome.cli.leading import word
 from binome.cli.lookouts import Lookouts
 from binome.cli.people import People
 from binome.cli.windows import shown, sources_of
+from binome.core.quorum import GROUPS_TO_CONFIRM, groups
 from binome.drivers.host.maintenance import MaintenanceFiles
 from binome.estate import Estate
+from binome.estate.model import PostgresqlService
 from binome.estate.problem import did_you_mean
 from binome.journal.exchange import HeadExchange
 from binome.journal.heads import HeadError, key_at
@@ -33,11 +36,13 @@ from binome.ports import Commit, Driver, StoreError
 from binome.render import Folders, RenderError
 from binome.runtime.accepted import newest_generation
 from binome.runtime.apart import keep_apart
+from binome.runtime.attest import Attest
 from binome.runtime.clock import SystemClock, new_event_loop
 from binome.runtime.door import keep_open
 from binome.runtime.loop import Loop
 from binome.runtime.metrics import listener
 from binome.runtime.primary import stand_back_s
+from binome.runtime.rejoins import Rejoins
 
 
 def run(
@@ -54,6 +59,8 @@ def run(
         remedy = "Lookouts stand under lookout.on; where there are several, every server has an agent."
         fail(f"binome: the estate gives {server} nothing to run.  {remedy}", Exit.BAD_INPUT)
     folders, problem = Folders(root), ""
+    for line in too_few_places(estate):
+        print(line, file=sys.stderr, flush=True)
     try:
         if server not in _lookouts(estate):
             become(written(estate, server, folders))
@@ -63,6 +70,21 @@ def run(
         problem = _first(errors)
     if problem:
         fail(f"binome: {problem}", Exit.ENVIRONMENT)
+
+
+def too_few_places(estate: Estate) -> list[str]:
+    """That no takeover can be automatic here, and why; nothing where it can be, or where there is no database."""
+    count = len(groups(estate))
+    databases = any(isinstance(one, PostgresqlService) for one in estate.services.values())
+    if not databases or not 0 < count < GROUPS_TO_CONFIRM:
+        return []
+    places = f"{count} independent place{'s' if count > 1 else ''}"
+    return [
+        f"binome: it looks out from {places}, and nothing can be automatic with fewer than {GROUPS_TO_CONFIRM}: "
+        "from one of two, a lost site and a lost cable look the same.",
+        "binome: Patroni's own time limit still holds; `takeover: confirm` asks a person; where etcd has no majority "
+        "left, `binome takeover SERVICE --attest NAMES` is for a person to say.  See: binome check",
+    ]
 
 
 def _first(error: BaseException) -> str:
@@ -99,6 +121,7 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
                 store=store,
                 clock=clock,
                 stands_back=partial(stand_back_s, estate, server, etcd),
+                seen=lambda: lookouts.agents.newest_generation(),  # noqa: PLW0108 - they are made after it
             )
             commit = journal.commit
             key, heads = key_at(data / "head.key"), data / "heads"
@@ -135,13 +158,25 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
             pages=people.heard,
         )
         drivers |= leading.drivers(estate, server, lookouts.agents, clock, etcd=etcd, commit=commit)
-        loop.observers = (*eyes.observers, *people.observers)
+        loop.observers = (*eyes.observers, *people.observers, Rejoins(estate, lookouts.agents, clock))
         works += [eyes.run(), people.run()]
         if has_agents(estate):
             agent = AgentProcess(partial(written, estate, server, folders), clock)
             works += [lookouts.run(), agent.run()]
             troubled += [lookouts.problems, agent.problems]
         troubled += [journal.problems, loop.problems, eyes.problems, people.problems]
+        attest = None
+        if etcd is not None:
+            attest = Attest(
+                estate,
+                server,
+                lambda: loop.state,
+                lookouts.agents,
+                clock,
+                led=lambda: journal.led,
+                heard=lookouts.heard,
+                change=leading.attested_change(estate, server, etcd, clock),
+            )
         sources = sources_of(
             loop,
             eyes,
@@ -149,9 +184,13 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
             peers=lookouts.shown,
             agents=lookouts.agents.shown if has_agents(estate) else list,
             problems=lambda: [one for ask in troubled for one in ask()],
+            attestable=attest.all if attest is not None else list,
         )
         works.append(eyes.measured(listener(estate, sources, clock)))
-        door = keep_open(Path(folders.run) / "binome.sock", loop, {**shown(sources), **people.answers()})
+        answering = {**shown(sources), **people.answers()}
+        answering |= {"attestable": attest.shown} if attest is not None else {}
+        doing = {"attest": attest.asked} if attest is not None else {}
+        door = keep_open(Path(folders.run) / "binome.sock", loop, answering, doing)
         works += [journal.run(), loop.run(), door]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(work) for work in works]

@@ -107,6 +107,21 @@ def _dangers(report: dict[str, Any]) -> Iterator[str]:
         yield f"takeover of {one['service']}: {_judged(one)}"
     for one in report["silent_sites"]:
         yield f"{one['site']} says nothing since {_since(one['since_ms'], now_ms)}"
+    yield from _attestable(report)
+    for one in report.get("rejoins", ()):
+        if one["failures"]:
+            when = f"; again at {moment(one['again_ms'], now_ms)}" if one["again_ms"] else "; it is tried again now"
+            yield f"{one['service']} is not whole: {one['trouble']} (failed {one['failures']} times{when})"
+
+
+def _attestable(report: dict[str, Any]) -> Iterator[str]:
+    """What a person could say where nobody can agree; which members of etcd have not come back."""
+    for one in report.get("attestable", ()):
+        names = ",".join(one["names"])
+        yield f"{one['service']} waits for a person: etcd has no majority, so nothing is automatic"
+        yield f"if {listed(one['names'])} are off, and stay off: binome takeover {one['service']} --attest {names}"
+    for one in report.get("absent", ()):
+        yield f"{one['service']} went on without {one['server']}, whose member of it is not back yet"
 
 
 def _judged(one: dict[str, Any]) -> str:

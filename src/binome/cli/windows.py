@@ -22,6 +22,7 @@ def sources_of(
     peers: Callable[[], list[dict[str, Any]]],
     problems: Callable[[], list[str]],
     agents: Callable[[], list[dict[str, Any]]] = list,
+    attestable: Callable[[], list[dict[str, Any]]] = list,
 ) -> Sources:
     """What a report of this lookout is gathered from."""
     return Sources(
@@ -34,6 +35,7 @@ def sources_of(
         problems=problems,
         moment=lambda at_ms: moment(at_ms, loop.clock.now_ms()),
         agents=agents,
+        attestable=attestable,
     )
 
 

@@ -31,6 +31,7 @@ from binome.core.scope import Cause, Manner
 from binome.core.scoping import graphs
 from binome.core.takeover import CAPABILITY as TAKEOVER
 from binome.core.takeover import Refused as NoTakeover
+from binome.core.takeover_facts import FAILURES_BEFORE_PAGE
 from binome.estate import Estate
 from binome.estate.model import PostgresqlService
 
@@ -66,6 +67,7 @@ def alarms(estate: Estate, view: View, now_ms: int, known_as: Mapping[str, Name]
         *_takeovers(graph, view, now_ms),
         *_plans(graph, view, now_ms),
         *_alone(graph, view, now_ms),
+        *_rejoins(graph, view, now_ms),
     ]
 
 
@@ -266,5 +268,26 @@ def _alone(graph: Graph, view: View, now_ms: int) -> Iterator[Alarm]:
                 since_ms=database.since_ms,
                 doing="The next loss would take data with it",
                 asked="Rebuild its standby",
+            )
+            yield Alarm(page, _is_silenced(view, name, now_ms))
+
+
+def _rejoins(graph: Graph, view: View, now_ms: int) -> Iterator[Alarm]:
+    """Members that were let in again, and do not follow however often they are made to."""
+    for name, fenced in view.takeover.fenced.items():
+        for one in fenced.values():
+            if one.failures < FAILURES_BEFORE_PAGE:
+                continue
+            page = Page(
+                cause=PLAN,
+                episode=f"rejoin/{name}/{one.loss}",
+                stage=OPENED,
+                severity=Severity.WARNING,
+                name=graph.estate.estate,
+                what=f"{name} is not whole: a member does not follow",
+                since_ms=view.takeover.databases[name].since_ms if name in view.takeover.databases else now_ms,
+                doing="It is tried again and again",
+                asked="See: binome status",
+                detail=one.trouble,
             )
             yield Alarm(page, _is_silenced(view, name, now_ms))

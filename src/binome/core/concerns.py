@@ -15,8 +15,10 @@ from binome.core.silence import SiteHeard, SiteSilent
 from binome.core.takeover import (
     AskedRefused,
     DatabaseMoved,
+    FailbackAsked,
     SwitchoverAsked,
     TakeoverAsked,
+    TakeoverAttested,
     TakeoverRefused,
     TakeoverShadowed,
     TakeoverWanted,
@@ -25,6 +27,7 @@ from binome.core.takeover import (
 TOLD = (
     *(SiteSilent, SiteHeard, LookoutsHeard, LeadershipTaken, PlanMade, StepEnded, PlanCancelled, PlanClosed),
     *(TakeoverRefused, TakeoverShadowed, TakeoverWanted, TakeoverAsked, SwitchoverAsked, AskedRefused),
+    *(TakeoverAttested, FailbackAsked),
     *(DatabaseSeen, DatabaseMoved, MaintenanceAsked, MaintenanceEndAsked, ProductUnusable, ProductUsable),
 )
 """Facts of others that belong into a log book."""
@@ -37,7 +40,7 @@ def names_of(fact: Fact, subject_of: Callable[[str], str]) -> set[str]:
             return {fact.site}
         case TakeoverRefused() | TakeoverShadowed() | TakeoverWanted() | TakeoverAsked() | SwitchoverAsked():
             return {fact.service}
-        case DatabaseSeen() | DatabaseMoved():
+        case DatabaseSeen() | DatabaseMoved() | TakeoverAttested() | FailbackAsked():
             return {fact.service}
         case PlanMade() | MaintenanceAsked() | MaintenanceEndAsked():
             return {fact.subject}

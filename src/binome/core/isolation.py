@@ -21,6 +21,9 @@ stopped.
 
 Time in which the agent itself stood still is no silence: it has heard nobody because it listened to nobody.
 
+Lookouts that a person attests to be off count for nothing, and neither do groups of them alone: those that are left are
+then too few for anything to be taken over by itself, and the side that a person chose need not fence itself.
+
 Who has fenced himself comes back when he is connected again and the leader says that nothing was taken over from him;
 what was, is brought back by the plan that took it over. A word of an older generation than the newest that was seen
 counts for nothing.
@@ -28,7 +31,7 @@ counts for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -59,6 +62,11 @@ def judged(groups: Sequence[Sequence[str]], own: str, silent_ms: Mapping[str, in
     return Standing.ISOLATED if len(away) >= len(groups) // 2 + 1 else Standing.CONNECTED
 
 
+def without(groups: Sequence[Sequence[str]], attested: Collection[str]) -> list[Sequence[str]]:
+    """The groups that count while a person attests that these lookouts are off (attested.py)."""
+    return [group for group in groups if any(one not in attested for one in group)]
+
+
 class Silences:
     """For how long each lookout has not answered, counted only while we look."""
 
@@ -77,5 +85,5 @@ class Silences:
 
 def is_free(view: View, server: str, site: str) -> bool:
     """Whether nothing was taken over from a server, or all of it was brought back, and nobody is about to."""
-    fenced = any(server in one.servers for one in view.takeover.fenced.values())
+    fenced = any(server in one.servers for losses in view.takeover.fenced.values() for one in losses.values())
     return not fenced and site not in view.silence.sites

@@ -32,8 +32,10 @@ from binome.core.silence import SiteHeard, SiteSilent
 from binome.core.takeover import (
     AskedRefused,
     DatabaseMoved,
+    FailbackAsked,
     SwitchoverAsked,
     TakeoverAsked,
+    TakeoverAttested,
     TakeoverRefused,
     TakeoverShadowed,
     TakeoverWanted,
@@ -46,10 +48,11 @@ KINDS = {
     **dict.fromkeys((PlanMade, PlanCancelled, TakeoverRefused, TakeoverShadowed, TakeoverWanted), "decided"),
     AskedRefused: "decided",
     **dict.fromkeys((StepEnded, PageAccepted, DatabaseMoved), "done"),
-    **dict.fromkeys((MaintenanceAsked, MaintenanceEndAsked, TakeoverAsked, SwitchoverAsked), "said"),
+    **dict.fromkeys((MaintenanceAsked, MaintenanceEndAsked, TakeoverAsked, SwitchoverAsked, FailbackAsked), "said"),
     **dict.fromkeys(
         (NoteAsked, AcknowledgeAsked, ResolveAsked, SilenceAsked, IncidentAcknowledged, PlanClosed), "said"
     ),
+    TakeoverAttested: "said",
 }
 """Of each kind of fact whether it was seen, decided, done, or said by people."""
 
@@ -134,6 +137,10 @@ def _of_people(fact: Fact, clock: Clock) -> str:
             return f"{fact.who} says that it is over: {fact.why}"
         case SilenceAsked():
             return f"{fact.who} silences {fact.subject} until {clock(fact.until_ms)}: {fact.why}"
+        case TakeoverAttested():
+            lost = " and ".join(fact.sites) or "nothing else"
+            doubt = "; it may lack writes" if fact.lossy else ""
+            return f"{fact.who} attests that {lost} is off; {fact.service} goes on with {fact.survivor}{doubt}"
         case PlanClosed():
             return f"{fact.who} has closed {fact.plan}: {fact.why}"
     return ""
@@ -147,6 +154,8 @@ def _asked(fact: Fact, clock: Clock) -> str:
             return f"{fact.who} ends the work on {fact.subject}"
         case TakeoverAsked():
             return f"{fact.who} asks for a takeover of {fact.service}"
+        case FailbackAsked():
+            return f"{fact.who} wants {fact.service} back on its first member"
         case SwitchoverAsked():
             return f"{fact.who} asks to move {fact.service}{f' to {fact.to}' if fact.to else ''}"
         case AskedRefused():

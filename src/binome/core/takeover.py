@@ -9,7 +9,8 @@ its database down and a confirmed scope explains that by the server or something
 a named answer; the first that says no is recorded once a loss, shown, and asked again when something has changed:
 
     question                                                        else
-    is there a quorum to say so?                                    no quorum
+    are there enough vantage points to ever say so?                 no quorum
+    do they agree on it?                                            not agreed
     has it lasted for `act_after`?                                  wait
     is the lost server, or what it stands in, left alone by people? maintenance
     does a standby live that has every acknowledged write?          survivor not synchronous
@@ -19,8 +20,13 @@ a named answer; the first that says no is recorded once a loss, shown, and asked
     has this loss not been tried too often already?                 tried enough
     what does the estate's `takeover` say?                          shadow: recorded; confirm: a person is asked; manual
 
+Where nobody can agree any more a person's word is needed (attested.py). What was lost then comes back the same way, and
+its members of etcd one after the other.
+
 There is no failback by itself. Who returns is let in again: its routes are opened at once, so that it can follow as a
-standby; traffic comes back once the database is whole. It moves back only by a switchover that a person asks for.
+standby; traffic comes back once the database is whole. To follow may take hours, so it is a job of the member's agent
+(runtime/rejoins.py): one that failed, or that nobody knows of any more, is begun anew after a while. A database moves
+back only by a switchover that a person asks for.
 
 Whatever is decided here is decided once more where it lands: the transaction that promotes compares Patroni's own
 keys, and those of our leadership, and is refused where anything has moved on.
@@ -29,231 +35,74 @@ keys, and those of our leadership, and is refused where anything has moved on.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import StrEnum
 from hashlib import sha256
-from typing import NamedTuple
 
 from binome.analysis.outcome import required
-from binome.core.database import Database, DatabaseSeen
 from binome.core.decision import Decision, View
 from binome.core.entry import Draft, Fact
 from binome.core.lost import Loss, all_lost, losses
 from binome.core.maintenance import CAPABILITY as MAINTENANCE
-from binome.core.maintenance import GRANTED
-from binome.core.plan import Command, Plan, PlanMade, Priority, Step
+from binome.core.plan import PlanMade, Priority, Step
+from binome.core.quorum import GROUPS_TO_CONFIRM, groups
+from binome.core.takeover_facts import (
+    CAPABILITY,
+    FACTS,
+    PROMOTE,
+    RELEASE,
+    REQUESTS,
+    SWITCH,
+    Asked,
+    AskedRefused,
+    DatabaseMoved,
+    FailbackAsked,
+    Fenced,
+    Refused,
+    RejoinEnded,
+    SwitchoverAsked,
+    TakeoverAsked,
+    TakeoverAttested,
+    TakeoverRefused,
+    TakeoverShadowed,
+    TakeoverSlice,
+    TakeoverWanted,
+    moved,
+)
 from binome.estate import Estate
 from binome.estate.model import PostgresqlService
 
-CAPABILITY = "takeover"
+__all__ = [
+    "CAPABILITY",
+    "FACTS",
+    "PROMOTE",
+    "RELEASE",
+    "REQUESTS",
+    "SWITCH",
+    "AskedRefused",
+    "DatabaseMoved",
+    "FailbackAsked",
+    "Refused",
+    "RejoinEnded",
+    "SwitchoverAsked",
+    "TakeoverAsked",
+    "TakeoverAttested",
+    "TakeoverRefused",
+    "TakeoverShadowed",
+    "TakeoverSlice",
+    "TakeoverWanted",
+    "decide",
+    "moved",
+]
+
 ATTEMPTS = 3
 """So many plans are made for one loss; each that was undone had a reason that may pass."""
 
-PROMOTE, RELEASE, SWITCH = "database.takeover", "database.release", "database.switchover"
-
-
-class Refused(StrEnum):
-    """Why there is no takeover, or no switchover."""
-
-    NO_QUORUM = "no quorum: fewer than three independent vantage points"
-    MAINTENANCE = "people work on what is lost"
-    NOT_SYNCHRONOUS = "no standby that lives has every acknowledged write"
-    LAG = "the standby is behind by more than its lag allows, or nobody knows"
-    CAPACITY = "too few members live to do the work"
-    COOLDOWN = "the last takeover was too short a time ago"
-    TRIED_ENOUGH = "it was tried, and failed, too often"
-    MANUAL = "takeover is manual"
-    HELD = "another plan holds the database"
-    NO_SUCH_DATABASE = "no such database"
-    NOT_A_MEMBER = "it is no member of the database"
-    PRIMARY_ALREADY = "it is primary already"
-    NOTHING_LOST = "its primary is not lost"
-    WRONG_CODE = "the code is not the one of this loss"
-    SOMETHING_LOST = "something is lost that it needs"
-
-
-class TakeoverRefused(Fact, frozen=True, tag="takeover-refused"):
-    """A loss is not taken over, for now, and why."""
-
-    service: str
-    loss: str
-    reason: str
-
-
-class TakeoverShadowed(Fact, frozen=True, tag="takeover-shadowed"):
-    """What would have been done: the estate says `shadow`."""
-
-    service: str
-    loss: str
-    survivor: str
-
-
-class TakeoverWanted(Fact, frozen=True, tag="takeover-wanted"):
-    """A person is asked to confirm, by a code that is good for this loss alone."""
-
-    service: str
-    loss: str
-    survivor: str
-    code: str
-
-
-class TakeoverAsked(Fact, frozen=True, tag="takeover-asked"):
-    """A person wants a lost primary taken over. `code` is that of the page that asked; empty where nobody asked."""
-
-    request: str
-    service: str
-    who: str
-    code: str = ""
-
-
-class SwitchoverAsked(Fact, frozen=True, tag="switchover-asked"):
-    """A person wants a healthy database to move. `to` is a member; empty: any that may."""
-
-    request: str
-    service: str
-    to: str
-    who: str
-
-
-class AskedRefused(Fact, frozen=True, tag="takeover-request-refused"):
-    """A request was not granted."""
-
-    request: str
-    reason: str
-
-
-class DatabaseMoved(Fact, frozen=True, tag="database-moved"):
-    """A database was changed by a plan, in the very transaction that this fact is a part of.
-
-    `primary` is primary from now on; `released` is a standby that it waits for no longer, empty where there is none.
-    """
-
-    plan: str
-    service: str
-    primary: str
-    released: str = ""
-
-
-FACTS = (
-    DatabaseSeen,
-    DatabaseMoved,
-    TakeoverRefused,
-    TakeoverShadowed,
-    TakeoverWanted,
-    TakeoverAsked,
-    SwitchoverAsked,
-    AskedRefused,
-)
-REQUESTS = (TakeoverAsked, SwitchoverAsked)
-Asked = TakeoverAsked | SwitchoverAsked
-
-
-class Judgement(NamedTuple):
-    """What was recorded last of a loss: `said` is a reason, "shadow" or "confirm"."""
-
-    loss: str
-    said: str
-    survivor: str = ""
-    code: str = ""
-
-
-class Fenced(NamedTuple):
-    """Servers that are fenced off: because of which loss, which; and whether their routes are open again."""
-
-    loss: str
-    servers: frozenset[str]
-    opened: bool = False
-
-
-class TakeoverSlice:
-    """The databases, what was said of their losses, and what people ask."""
-
-    def __init__(self) -> None:
-        self.databases: dict[str, Database] = {}
-        self.fenced: dict[str, Fenced] = {}  # service → the servers that were fenced off because of a loss
-        self.judged: dict[str, Judgement] = {}  # service → of its last loss
-        self.took_over_ms: dict[str, int] = {}  # service → when its last takeover began
-        self.attempts: dict[str, int] = {}  # "service/loss" → plans made
-        self.asked: dict[str, Asked] = {}
-        self._waiting: dict[str, str] = {}  # plan → the request that waits for it
-
-    def apply(self, fact: Fact, at_ms: int) -> Iterator[tuple[str, str]]:
-        """Takes in a fact of this capability; the requests that it answers, and how."""
-        match fact:
-            case DatabaseSeen():
-                self.databases[fact.service] = Database.seen(fact, self.databases.get(fact.service), at_ms)
-            case DatabaseMoved():
-                self._database_moved(fact, at_ms)
-            case TakeoverRefused():
-                self.judged[fact.service] = Judgement(fact.loss, fact.reason)
-            case TakeoverShadowed():
-                self.judged[fact.service] = Judgement(fact.loss, "shadow", fact.survivor)
-            case TakeoverWanted():
-                self.judged[fact.service] = Judgement(fact.loss, "confirm", fact.survivor, fact.code)
-            case TakeoverAsked() | SwitchoverAsked():
-                self.asked[fact.request] = fact
-            case AskedRefused():
-                self.asked.pop(fact.request, None)
-                yield fact.request, fact.reason
-
-    def _database_moved(self, fact: DatabaseMoved, at_ms: int) -> None:
-        before = self.databases.get(fact.service)
-        if before is None:
-            return
-        if fact.released:
-            left = tuple(one for one in before.synchronous if one != fact.released)
-            self.databases[fact.service] = before._replace(synchronous=left)
-        elif before.primary != fact.primary:
-            self.databases[fact.service] = before._replace(primary=fact.primary, synchronous=(), leaderless=False)
-            if fact.plan.startswith(f"{CAPABILITY}/loss/"):
-                self.took_over_ms[fact.service] = at_ms
-
-    def made(self, plan: Plan) -> None:
-        """Takes in that a plan was made."""
-        if plan.capability != CAPABILITY:
-            return
-        service, (kind, loss) = plan.subject, _parts(plan)
-        if kind == "loss":
-            self.attempts[f"{service}/{loss}"] = self.attempts.get(f"{service}/{loss}", 0) + 1
-            self.judged.pop(service, None)
-            self.fenced[service] = Fenced(loss, frozenset(plan.steps[0].arguments.get("lost", "").split()))
-        for request, asked in list(self.asked.items()):
-            if asked.service == service and (kind == "loss") is isinstance(asked, TakeoverAsked):
-                del self.asked[request]
-                self._waiting[plan.id] = request
-
-    def moved(self, plan: Plan) -> Iterator[tuple[str, str]]:
-        """Takes in how far a plan has come; the requests that this answers, and how."""
-        if plan.capability != CAPABILITY:
-            return
-        service, (kind, _) = plan.subject, _parts(plan)
-        if kind == "loss" and plan.state == "undone":
-            self.fenced.pop(service, None)
-        if plan.state == "done" and kind == "open" and service in self.fenced:
-            self.fenced[service] = self.fenced[service]._replace(opened=True)
-        if plan.state == "done" and kind == "unfence":
-            self.fenced.pop(service, None)
-        if plan.id in self._waiting and plan.state not in ("open", "undoing"):
-            yield self._waiting.pop(plan.id), GRANTED if plan.state == "done" else f"it failed: {plan.trouble}"
-
-
-def moved(command: Command) -> DatabaseMoved:
-    """What is true once a database's command is carried out; it belongs into the transaction that does it."""
-    arguments = command.arguments
-    if command.verb == RELEASE:
-        return DatabaseMoved(command.plan, command.subject, arguments["primary"], arguments["lost"])
-    return DatabaseMoved(command.plan, command.subject, arguments["survivor" if command.verb == PROMOTE else "to"])
-
-
-def _parts(plan: Plan) -> tuple[str, str]:
-    """Of a plan's id the kind, and the loss that it is for: without the number of the attempt."""
-    kind, _, rest = plan.id.removeprefix(f"{CAPABILITY}/").partition("/")
-    return kind, rest.removeprefix(f"{plan.subject}/").rpartition("/")[0]
+JOIN = "agreement.join"
 
 
 def decide(estate: Estate, view: View, now_ms: int) -> Decision:
     """What becomes of every database whose primary or standby is lost, and of what people ask."""
     slice_ = view.takeover
-    if not (slice_.asked or view.silence.sites or view.scope.open or slice_.fenced):
+    if not (slice_.asked or view.silence.sites or view.scope.open or slice_.fenced or slice_.absent):
         return Decision()
     record: list[Draft] = []
     wakes: list[int] = []
@@ -264,6 +113,7 @@ def decide(estate: Estate, view: View, now_ms: int) -> Decision:
             record += question.on_loss(known) or question.on_return(known)
             wakes += question.wakes
     record += _answers(estate, view, known, now_ms)
+    record += _joins(estate, view, all_lost(known), now_ms)
     return Decision(tuple(record), wake_at_ms=min(wakes, default=None))
 
 
@@ -293,6 +143,8 @@ class _Question:
     def _on_primary(self, loss: Loss, lost: frozenset[str]) -> list[Draft]:
         survivor = self.survivor(lost)
         reason = self.objection(loss, survivor, lost)
+        if reason in (Refused.NO_QUORUM, Refused.NOT_AGREED) and self.service.takeover == "confirm":
+            reason = self.objection(loss._replace(confirmed=True), survivor, lost)  # a person answers for that
         if reason is not None:
             return self._said(loss, TakeoverRefused(self.name, loss.id, reason.value), reason.value)
         if loss.lasted_ms < self.service.act_after_ms:
@@ -327,19 +179,33 @@ class _Question:
 
     def on_return(self, losses: list[Loss]) -> list[Draft]:
         """The plan that lets in again who was fenced off: first the routes; once the database is whole, traffic."""
-        fenced = self.view.takeover.fenced.get(self.name)
-        if fenced is None or self.view.plan_of(self.name) is not None or fenced.servers & all_lost(losses):
+        if self.view.plan_of(self.name) is not None:
             return []
+        lost = all_lost(losses)
+        for fenced in self.view.takeover.fenced.get(self.name, {}).values():
+            if made := self._let_in(fenced) if fenced.servers.isdisjoint(lost) else None:
+                return [made]  # one at a time; the next when this has ended
+        return []
+
+    def _let_in(self, fenced: Fenced) -> Draft | None:
+        """The next plan that lets in who was fenced off because of one loss; None while it is not whole."""
         arguments = {"service": self.name, "lost": " ".join(sorted(fenced.servers))}
-        if not fenced.opened:
-            plan = f"open/{self.name}/{fenced.loss}/{self.view.takeover.databases[self.name].number}"
-            return [self._made(plan, (Step("traffic.open", arguments=arguments),), "it is heard again")]
-        members = [one for one in self.service.on if one in fenced.servers]
-        whole = all(one in self.known.synchronous or one == self.known.primary for one in members)
-        if self.service.replication == "synchronous" and not whole:
-            return []
+        whole = self.service.replication != "synchronous" or self.is_whole(fenced.servers)
+        due = bool(fenced.again_ms) and self.now_ms >= fenced.again_ms
+        if not fenced.opened or (due and not whole):
+            plan = f"open/{self.name}/{fenced.loss}/{self.known.number}-{fenced.failures}"
+            why = "it does not follow yet" if fenced.opened else "it is heard again"
+            return self._made(plan, (Step("traffic.open", arguments=arguments),), why)
+        if not whole:
+            self.wakes += [fenced.again_ms] if fenced.again_ms else []
+            return None
         plan = f"unfence/{self.name}/{fenced.loss}/{self.known.number}"
-        return [self._made(plan, (Step("traffic.unfence", arguments=arguments),), "it is whole again")]
+        return self._made(plan, (Step("traffic.unfence", arguments=arguments),), "it is whole again")
+
+    def is_whole(self, among: frozenset[str]) -> bool:
+        """Whether each member among these servers leads, or has every acknowledged write."""
+        members = [one for one in self.service.on if one in among]
+        return all(one in self.known.synchronous or one == self.known.primary for one in members)
 
     def survivor(self, lost: frozenset[str]) -> str:
         """The member that may take over; empty where there is none."""
@@ -353,7 +219,8 @@ class _Question:
         slice_, name = self.view.takeover, self.name
         took_over_ms = slice_.took_over_ms.get(name)
         if not loss.confirmed and not attested:
-            return Refused.NO_QUORUM
+            few = len(groups(self.estate)) < GROUPS_TO_CONFIRM
+            return Refused.NO_QUORUM if few else Refused.NOT_AGREED
         if not attested and self._worked_on(loss):
             return Refused.MAINTENANCE
         if not survivor:
@@ -384,7 +251,7 @@ class _Question:
         )
         return self._made(f"loss/{self.name}/{loss.id}/{attempt}", steps, f"{loss.subject} is lost")
 
-    def switch(self, asked: SwitchoverAsked, to: str) -> Draft:
+    def switch(self, asked: SwitchoverAsked | FailbackAsked, to: str) -> Draft:
         """The plan of a switchover."""
         switch = Step(SWITCH, arguments=self._keys(primary=self.known.primary, to=to))
         steps = (switch, Step("database.verify", server=to, arguments={"service": self.name}))
@@ -428,7 +295,9 @@ def _answers(estate: Estate, view: View, losses: list[Loss], now_ms: int) -> Ite
 def _asked_answer(question: _Question, asked: Asked, losses: list[Loss]) -> Draft | Refused:
     lost = all_lost(losses)
     if isinstance(asked, SwitchoverAsked):
-        return _switchover(question, asked, lost)
+        return _switchover(question, asked, asked.to, lost)
+    if isinstance(asked, FailbackAsked):
+        return _failback(question, asked, lost)
     holder = question.view.plan_of(question.name)
     if holder is not None and holder.capability == CAPABILITY:
         return Refused.HELD
@@ -442,20 +311,48 @@ def _asked_answer(question: _Question, asked: Asked, losses: list[Loss]) -> Draf
     return reason if reason is not None else question.plan(loss, survivor)
 
 
-def _switchover(question: _Question, asked: SwitchoverAsked, lost: frozenset[str]) -> Draft | Refused:
+def _failback(question: _Question, asked: FailbackAsked, lost: frozenset[str]) -> Draft | Refused:
+    """Back to the member that the estate names first; not before everything that was lost is whole again."""
+    members = question.service.on
+    if question.known.primary == members[0]:
+        return Refused.PRIMARY_ALREADY
+    if not question.is_whole(frozenset(members)) or question.name in question.view.takeover.fenced:
+        return Refused.NOT_WHOLE
+    return _switchover(question, asked, members[0], lost)
+
+
+def _switchover(
+    question: _Question, asked: SwitchoverAsked | FailbackAsked, wanted: str, lost: frozenset[str]
+) -> Draft | Refused:
     members, known = question.service.on, question.known
-    if asked.to and asked.to not in members:
+    if wanted and wanted not in members:
         return Refused.NOT_A_MEMBER
-    if asked.to == known.primary:
+    if wanted == known.primary:
         return Refused.PRIMARY_ALREADY
     if question.view.plan_of(question.name) is not None:
         return Refused.HELD
-    if known.leaderless or known.primary in lost or (asked.to and asked.to in lost):
+    if known.leaderless or known.primary in lost or (wanted and wanted in lost):
         return Refused.SOMETHING_LOST
-    to = asked.to or next((one for one in known.synchronous if one not in lost), "")
+    to = wanted or next((one for one in known.synchronous if one not in lost), "")
     if to not in known.synchronous and question.service.replication == "synchronous":
         return Refused.NOT_SYNCHRONOUS
     return question.switch(asked, to)
+
+
+def _joins(estate: Estate, view: View, lost: frozenset[str], now_ms: int) -> Iterator[Draft]:
+    """The plan by which a member of etcd comes back that etcd went on without; one at a time, as etcd wants it."""
+    absent = view.takeover.absent
+    for server, agreement in absent.items():
+        attempt = view.takeover.attempts.get(f"{agreement}/{server}", 0) + 1
+        service = estate.services.get(agreement)
+        if service is None or server in lost or view.plan_of(agreement) is not None or attempt > ATTEMPTS:
+            continue
+        through = " ".join(one for one in service.on if one not in absent)
+        step = Step(JOIN, server=server, arguments={"service": agreement, "through": through})
+        plan = f"{CAPABILITY}/join/{agreement}/{server}/{attempt}"
+        why = "etcd went on without it"
+        yield Draft(plan, now_ms, CAPABILITY, PlanMade(plan, CAPABILITY, agreement, Priority.TAKEOVER, (step,), why))
+        return
 
 
 def _refusal(request: str, reason: Refused, now_ms: int) -> Draft:

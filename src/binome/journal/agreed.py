@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from binome.core.entry import Draft, Head, UnknownFact
+from binome.ports import Put, StoreError
 
 LEASE_S = 2
 RENEW_EVERY_S = 0.5
@@ -29,6 +30,10 @@ LISTED_AT_ONCE = 500
 LOOK_EVERY_S = 0.02
 LARGE_BYTES = 1 << 30  # half of etcd's own quota
 SLOW_S = 1.0
+LEAP = 1_000_000
+"""So many generations at most agents can be ahead of etcd and all mirrors."""
+ANEW_EVERY_S = 60.0
+"""How often a leader campaigns anew because an agent has seen a newer one: who lies shall not hold us up."""
 NEWS_FOR_S = 60.0
 """For so long a slow append is told of."""
 
@@ -64,6 +69,15 @@ class Request(msgspec.Struct, frozen=True):
     fact: msgspec.Raw
 
 
+def request_put(root: str, draft: Draft) -> Put:
+    """What puts a draft where the leader finds it. Raises StoreError where it is too long."""
+    fact = msgspec.Raw(draft.fact.raw if isinstance(draft.fact, UnknownFact) else msgspec.json.encode(draft.fact))
+    value = msgspec.json.encode(Request(draft.at_ms, draft.origin, fact))
+    if len(value) > LARGEST_REQUEST_BYTES:
+        raise StoreError(f"a request of {len(value):,} bytes; at most {LARGEST_REQUEST_BYTES:,} are taken")
+    return Put(f"{root}request/{draft.id}", value)
+
+
 def in_pieces(drafts: Sequence[Draft]) -> Iterator[Sequence[Draft]]:
     """The drafts in their order, as many at once as one transaction of etcd takes."""
     piece: list[Draft] = []
@@ -82,6 +96,14 @@ def in_pieces(drafts: Sequence[Draft]) -> Iterator[Sequence[Draft]]:
 def batch_key(root: str, first: int) -> str:
     """The key of the entries that were appended together, by the number of the first of them."""
     return f"{root}batch/{first:020d}"
+
+
+def above(generation: int, seen: int) -> int:
+    """A generation that is new to etcd and all mirrors, made new to agents as well, of which one has `seen` that.
+
+    Agents are believed within LEAP of what else is known: one that lies may cost a number, and not all of them.
+    """
+    return max(generation, 1 + min(seen, generation + LEAP))
 
 
 def is_majority(count: int, members: int) -> bool:

@@ -8,7 +8,9 @@ puts the head there, and what others lack.
 We believe that we lead until the lease, counted by our own clock from before its last renewal was asked for, has run
 for three quarters of its time. It is only a belief: appends are refused by etcd, effects by their generation, wherever
 they land. Nothing is decided before a majority of the mirrors has our generation: then whoever leads after us, even
-in an etcd that was rebuilt from nothing, finds it in one of them and goes above it.
+in an etcd that was rebuilt from nothing, finds it in one of them and goes above it. Agents remember the newest
+generation that ordered anything there, and refuse older ones: whoever leads goes above what those say that he knows of,
+and campaigns anew where one turns up that has seen a newer one.
 
 Leadership prefers a site that holds no primary: the fire that makes a takeover necessary would take the leader too.
 Who stands beside a primary lets the others go first, for a moment.
@@ -26,6 +28,7 @@ from binome.core.entry import Draft, Head
 from binome.core.leadership import LeadershipTaken
 from binome.journal import refill
 from binome.journal.agreed import (
+    ANEW_EVERY_S,
     BELIEF_S,
     LEASE_S,
     LOOK_EVERY_S,
@@ -35,6 +38,7 @@ from binome.journal.agreed import (
     UPLOADED_AT_ONCE,
     Leader,
     MirrorMark,
+    above,
     have_answered,
     is_majority,
     may_lead,
@@ -68,7 +72,7 @@ class Campaign:
     """The campaign of lookout `name` among `members`.
 
     `append` adds drafts to the journal; `changed` is told when we begin or cease to lead; `stands_back` says for
-    how many seconds we let others go first.
+    how many seconds we let others go first; `seen` is the newest generation that any agent says it has seen.
     """
 
     def __init__(
@@ -83,10 +87,12 @@ class Campaign:
         append: Callable[[Sequence[Draft]], Awaitable[None]],
         changed: Callable[[], None],
         stands_back: Callable[[], Awaitable[float]],
+        seen: Callable[[], int],
     ) -> None:
         self._name, self._members, self._view = name, tuple(members), view
         self._etcd, self._store, self._clock = etcd, store, clock
         self._append, self._changed, self._stands_back = append, changed, stands_back
+        self._seen, self._anew_s = seen, -ANEW_EVERY_S
         self._reign: Reign | None = None
         self.news = asyncio.Event()
         """Set when what etcd holds has changed: perhaps nobody leads any more."""
@@ -127,7 +133,10 @@ class Campaign:
     async def round(self) -> None:
         """Renews the leadership that we have, or takes one that nobody has."""
         reign = self._reign
-        if reign is not None:
+        if reign is not None and self._is_outdated(reign):
+            await self.resign()  # what we order is refused there: only above it can we lead
+            self._changed()
+        elif reign is not None:
             await self._renew(reign)
             await self._announce(reign)
             await self._give_again(reign)
@@ -137,6 +146,14 @@ class Campaign:
             self.news.clear()
         elif not await self._take_lead():
             await self._clock.sleep(TRY_AGAIN_S)
+
+    def _is_outdated(self, reign: Reign) -> bool:
+        """Whether an agent has seen a newer generation than ours, and we have not campaigned for that just now."""
+        now_s = self._clock.monotonic_s()
+        if self._seen() <= reign.generation or now_s < self._anew_s + ANEW_EVERY_S:
+            return False
+        self._anew_s = now_s
+        return True
 
     async def resign(self) -> None:
         """Gives up the leadership, if we have it and etcd answers."""
@@ -194,6 +211,7 @@ class Campaign:
             return False
         founding = view.head is None or view.head.sequence < head.sequence
         generation = 1 + max(view.newest, head.generation, *(mark.generation for mark in view.marks.values()), 0)
+        generation = above(generation, self._seen())
         # Taken down before anything is waited for: they say of which moment the generation and the head are.
         compares = [
             Compare(f"{view.root}leader", "create_revision", 0),

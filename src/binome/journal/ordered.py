@@ -29,12 +29,11 @@ from contextlib import suppress
 
 import msgspec
 
-from binome.core.entry import Draft, Entry, Head, UnknownFact, encode, seal
+from binome.core.entry import Draft, Entry, Head, encode, seal
 from binome.journal import refill
 from binome.journal.agreed import (
     APPENDS_AT_ONCE,
     APPENDS_PER_S,
-    LARGEST_REQUEST_BYTES,
     MARK_EVERY_S,
     NEWS_FOR_S,
     RENEW_EVERY_S,
@@ -44,9 +43,9 @@ from binome.journal.agreed import (
     ForkError,
     GapError,
     Leader,
-    Request,
     batch_key,
     in_pieces,
+    request_put,
 )
 from binome.journal.campaign import Campaign, Reign
 from binome.journal.mirror import compare, mirror
@@ -78,7 +77,7 @@ class OrderedJournal:
     """A `Journal` of several lookouts. `members` are all that the estate configures, this one included.
 
     `run` must be running for it to follow and to lead. `stands_back` says for how many seconds this lookout lets others
-    take the lead first.
+    take the lead first; `seen` is the newest generation that any agent says it has seen.
     """
 
     def __init__(
@@ -91,6 +90,7 @@ class OrderedJournal:
         store: Store,
         clock: Clock,
         stands_back: Callable[[], Awaitable[float]] = _at_once,
+        seen: Callable[[], int] = lambda: 0,
     ) -> None:
         self._root = f"/binome/{estate}/"
         self.name = name
@@ -106,6 +106,7 @@ class OrderedJournal:
             append=self.append,
             changed=self._news,
             stands_back=stands_back,
+            seen=seen,
         )
         self._tidy = Tidy(members, self._view, self._campaign, etcd=etcd, clock=clock)
         self._in_doubt = True  # what etcd holds must be read before anything is appended
@@ -169,12 +170,9 @@ class OrderedJournal:
 
     async def submit(self, draft: Draft) -> None:
         """Puts a person's request where the leader finds it."""
-        fact = msgspec.Raw(draft.fact.raw if isinstance(draft.fact, UnknownFact) else msgspec.json.encode(draft.fact))
-        value = msgspec.json.encode(Request(draft.at_ms, draft.origin, fact))
-        if len(value) > LARGEST_REQUEST_BYTES:
-            raise StoreError(f"a request of {len(value):,} bytes; at most {LARGEST_REQUEST_BYTES:,} are taken")
+        put = request_put(self._root, draft)
         try:
-            await self._etcd.transact((), [Put(f"{self._root}request/{draft.id}", value)])
+            await self._etcd.transact((), [put])
         except EtcdUnknownError as error:
             raise AppendUnknownError(str(error)) from None
         except EtcdError as error:

@@ -153,18 +153,35 @@ class Lab:
             self._state.sites[site] = "up"
             self._state.save(self.folder)
 
-    def rebuild(self, site: str, say: Say = _silent) -> None:
-        """Gives a site that burned its network back, and starts it from what is left of it, or from nothing."""
+    def rebuild(self, site: str, say: Say = _silent, *, waits: bool = True) -> None:
+        """Gives a site that burned its network back, and starts it from what is left of it, or from nothing.
+
+        Without `waits` nobody waits until its engines work: members of etcd that were struck out cannot by themselves.
+        """
         with self._changing(site, "burned", "rebuilding"):
             self._state.sites[site] = "rebuilding"  # an attempt that was broken off can be made again
             self._state.save(self.folder)
             cgroup.kill("sites", site)
             self._network.join(site)
-            self._start_servers(self.servers_of(site))
+            self._start_servers(self.servers_of(site), waits=waits)
             self._state.wiped = [server for server in self._state.wiped if self._site(server) != site]
             self._state.sites[site] = "up"
             self._state.save(self.folder)
-        self.wait_until_whole(say)
+        if waits:
+            self.wait_until_whole(say)
+
+    def start_ended(self, service: str) -> list[str]:
+        """Starts members of a service whose program has ended, as a real server's systemd would; where it had to."""
+        found = []
+        for server in self.estate.services[service].on:
+            program = ENGINES[type(self.estate.services[service])].program(
+                self._place(service, server), self.estate.services[service]
+            )
+            words = "\0".join(program.arguments[-2:]).encode()
+            if self._is_reachable(server) and not any(words in _command_line(pid) for pid in self.pids(server)):
+                self._start(service, server)
+                found.append(server)
+        return found
 
     def move_leader(self, service: str, server: str) -> None:
         """Makes a server the leader of an etcd service."""
@@ -358,14 +375,15 @@ class Lab:
         except (OSError, TypeError, KeyError):  # no answer yet, or not the one of a cluster that works
             return False
 
-    def _start_servers(self, servers: list[str]) -> None:
+    def _start_servers(self, servers: list[str], *, waits: bool = True) -> None:
         """Starts what the estate says on these servers: agreement first, then databases, then what is before them."""
         for server in servers:
             self._write_files(server, rejoin=server in self._state.wiped)
         for kind in ENGINES:
             for service, options in self._services():
                 if isinstance(options, kind):
-                    self._start_members(service, options, [server for server in options.on if server in servers])
+                    members = [server for server in options.on if server in servers]
+                    self._start_members(service, options, members, waits=waits)
         for server in (*lookouts.names(self.estate), *lookouts.agents(self.estate)):
             if server in servers:
                 self.start_lookout(server)
@@ -375,7 +393,7 @@ class Lab:
         program = lookouts.program(self.folder / "estate.yaml", server, self.root(server))
         return self.spawn(server, program, f"{server}.binome.log")
 
-    def _start_members(self, service: str, options: Any, members: list[str]) -> None:
+    def _start_members(self, service: str, options: Any, members: list[str], *, waits: bool) -> None:
         """Starts members of one service. Who founds a database is not left to chance: it is the first of the estate."""
         founding = isinstance(options, PostgresqlService) and members == list(options.on)
         for server in members[:1] if founding else members:
@@ -384,7 +402,7 @@ class Lab:
             self._wait_for_looks(service, lambda looks: Look("primary", "up") in looks.values())
             for server in members[1:]:
                 self._start(service, server)
-        elif isinstance(options, EtcdService):
+        elif isinstance(options, EtcdService) and waits:
             self._wait_for_looks(service, lambda looks: all(looks[server].state == "up" for server in members))
 
     def _wait_for_looks(self, service: str, enough: Callable[[dict[str, Look]], bool]) -> None:
@@ -473,6 +491,12 @@ class Lab:
 
     def _reap(self) -> None:
         self._children = [child for child in self._children if child.poll() is None]
+
+
+def _command_line(pid: int) -> bytes:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def database_of(estate: Estate) -> str:

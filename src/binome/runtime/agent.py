@@ -3,6 +3,7 @@
     an order ► for this server? ► a verb of the list? ► acceptance, durable ► the hand, one command of a plan at a time
     the lookouts' servers out of reach ► isolated? ► written down ► edges withdrawn, databases stopped, each second
     reachable again, and the leader says that nothing was taken over ► all of it undone, then struck out
+    a person attests that these lookouts are off ► they count for nothing ► all of it undone, then struck out
 
 It decides nothing else. Who orders is proved by the certificate of whom it has dialled; it listens to nobody
 (agent_link.py). It needs neither a lookout nor Patroni to fence: both may stand still.
@@ -13,11 +14,11 @@ An agent whose own hands do not answer says so in its reports; nothing is done b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -27,8 +28,9 @@ from binome.core.plan import Command, Outcome
 from binome.runtime.accepted import AcceptedFile, write_whole
 from binome.runtime.agent_link import AgentLink
 from binome.runtime.agent_settings import Settings
+from binome.runtime.attested_file import AttestedFile
 from binome.runtime.identity import Identity, IdentityError
-from binome.runtime.peer_messages import PROTOCOL, BreachError, Hello, Reply, Report, Request, Standing
+from binome.runtime.peer_messages import PROTOCOL, BreachError, Hello, Job, Reply, Report, Request, Standing
 
 if TYPE_CHECKING:
     from binome.ports import Clock
@@ -42,8 +44,11 @@ KEEP_S = 1.0
 MARK_S = 0.1
 """How long the fence waits for the disk to take that there is one."""
 PROBLEMS_TOLD = 20
-FENCING = ("traffic.fence", "database.fence")
+ATTEST = "isolation.attest"
+ALSO_ISOLATED = ("traffic.fence", "database.fence", "agreement.alone", ATTEST)
 """What is done also by an agent that is isolated."""
+FREE_S = 20.0
+"""How long an agent may take to come back into service on a person's word."""
 
 Hand = Callable[[Command], Awaitable[Outcome]]
 
@@ -54,6 +59,8 @@ class Refused(StrEnum):
     OTHER_SERVER = "it is for another server"
     UNKNOWN_VERB = "this verb is not known here"
     ISOLATED = "this server is isolated"
+    NO_LOOKOUT = "what is attested to be off is no lookout of this estate"
+    ANSWERS = "what is attested to be off answers here"
 
 
 class Hands(Protocol):
@@ -71,6 +78,9 @@ class Hands(Protocol):
 
     async def keep(self) -> Sequence[Outcome]:
         """Makes so again what was ordered and is not so any more."""
+
+    def jobs(self) -> Sequence[Job]:
+        """Long work that was begun by an order, and how it stands."""
 
 
 class Agent:
@@ -91,6 +101,7 @@ class Agent:
         folder = Path(settings.data)
         self._settings, self._identity, self._reach, self._clock, self._hands = settings, identity, reach, clock, hands
         self._accepted = AcceptedFile(folder / "accepted")
+        self._attested = AttestedFile(folder / "attested")
         self._mark = folder / "isolated"
         self.fenced = self._mark.exists()
         self.standing = isolation.Standing.CONNECTED
@@ -128,7 +139,7 @@ class Agent:
         problems = [one for some in self._problems.values() for one in some]
         problems += self._identity.problems(self._clock.now_ms())
         told = [one[:500] for one in problems[:PROBLEMS_TOLD]]
-        return Report(sequence, self._accepted.generation, self.fenced, told)
+        return Report(sequence, self._accepted.generation, self.fenced, told, list(self._hands.jobs()))
 
     def list_came(self, pem: bytes) -> None:
         """Takes a list of what was revoked. Raises BreachError."""
@@ -141,10 +152,10 @@ class Agent:
         """Carries out a command, or refuses it; what nobody can say is unknown."""
         if command.server != self._settings.server:
             return Outcome("failed", Refused.OTHER_SERVER)
-        hand = self._hands.verbs.get(command.verb)
+        hand = self._attest if command.verb == ATTEST else self._hands.verbs.get(command.verb)
         if hand is None:
             return Outcome("failed", Refused.UNKNOWN_VERB)
-        if self.standing is isolation.Standing.ISOLATED and command.verb not in FENCING:
+        if self.standing is isolation.Standing.ISOLATED and command.verb not in ALSO_ISOLATED:
             return Outcome("unknown", Refused.ISOLATED)
         try:
             refused = self._accepted.admit(command)
@@ -183,8 +194,11 @@ class Agent:
             now_s = self._clock.monotonic_s()
             silences.passed(round((now_s - looked_s) * 1000), self._reach.answered_ms)
             looked_s = now_s
-            self.standing = isolation.judged(self._settings.groups, self._settings.server, silences.ms)
+            groups = isolation.without(self._settings.groups, self._who_is_off())
+            self.standing = isolation.judged(groups, self._settings.server, silences.ms)
             if self.standing is not isolation.Standing.ISOLATED:
+                if self.fenced and self._attested.lost:
+                    self._begin_freeing(self._free_on_word())
                 continue
             if (fencing is None or fencing.done()) and now_s >= fenced_s + KEEP_S:
                 fenced_s, fencing = now_s, asyncio.ensure_future(self._fence_self())
@@ -211,8 +225,13 @@ class Agent:
         """Comes back where the leader says that nothing was taken over, and a majority is within reach again."""
         if not self.fenced or not word.free or self.standing is isolation.Standing.ISOLATED:
             return
+        self._begin_freeing(self._free_self(lookout, word.generation))
+
+    def _begin_freeing(self, work: Coroutine[Any, Any, None]) -> None:
         if self._freeing is None or self._freeing.done():
-            self._freeing = asyncio.ensure_future(self._free_self(lookout, word.generation))
+            self._freeing = asyncio.ensure_future(work)
+        else:
+            work.close()
 
     async def _free_self(self, lookout: str, generation: int) -> None:
         async with self._fence:
@@ -221,16 +240,59 @@ class Agent:
                 if refused is not None:
                     self._problems["refused"] = [f"{lookout} gave its word in vain: {refused.value}"]
                     return
-                outcomes = await self._tried(self._hands.free)
-                troubles = _troubles(outcomes)
-                if not troubles:
-                    self._mark.unlink(missing_ok=True)
-                    self.fenced = False
+                troubles = await self._freed()
             except OSError as error:
                 troubles = [f"{error.filename}: {error.strerror}"]
             self._problems["fence"] = troubles
         for link in self.links.values():
             link.report_now()
+
+    async def _free_on_word(self) -> None:
+        """The same on the word of a person, whose order was accepted before."""
+        async with self._fence:
+            try:
+                self._problems["fence"] = await self._freed()
+            except OSError as error:
+                self._problems["fence"] = [f"{error.filename}: {error.strerror}"]
+
+    async def _freed(self) -> list[str]:
+        """Undoes the fence, and strikes it out; what went wrong. Raises OSError."""
+        troubles = _troubles(await self._tried(self._hands.free))
+        if not troubles:
+            self._mark.unlink(missing_ok=True)
+            self.fenced = False
+        return troubles
+
+    # -- a person's word
+
+    async def _attest(self, command: Command) -> Outcome:
+        """Lookouts are off, says a person: they count for nothing until they answer, and this server works again."""
+        lost = command.arguments.get("lost", "").split()
+        if not lost or not self._settings.lookouts.keys() >= set(lost):
+            return Outcome("failed", Refused.NO_LOOKOUT)
+        if answering := [one for one in lost if self._answers(one)]:
+            return Outcome("failed", f"{Refused.ANSWERS}: {', '.join(answering)}")
+        self._attested.put(lost)
+        until_s = self._clock.monotonic_s() + FREE_S
+        while self.fenced or self.standing is isolation.Standing.ISOLATED:
+            if self._clock.monotonic_s() > until_s:
+                return Outcome("unknown", f"{self._settings.server} is not in service yet")
+            await self._clock.sleep(LOOK_S)
+        return Outcome("done")
+
+    def _who_is_off(self) -> frozenset[str]:
+        """The lookouts that are attested to be off, without those that answer after all."""
+        self._attested.look()
+        lost = self._attested.lost
+        if back := {one for one in lost if self._answers(one)}:
+            try:
+                self._attested.put(lost - back)
+            except OSError as error:
+                self._problems["attested"] = [f"{error.filename}: {error.strerror}"]
+        return lost - back
+
+    def _answers(self, lookout: str) -> bool:
+        return self._reach.answered_ms(lookout) < isolation.SILENT_MS
 
     async def _keep(self) -> None:
         while True:

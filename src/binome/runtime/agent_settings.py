@@ -30,6 +30,16 @@ class Member(msgspec.Struct, frozen=True):
     sockets: str
 
 
+class Agreement(msgspec.Struct, frozen=True):
+    """A member of etcd on this server (drivers/database/patroni/agreement.py says what each is)."""
+
+    configuration: str
+    data: str
+    clients: dict[str, str]
+    peers: dict[str, str]
+    tls: tuple[str, str, str] | None = None
+
+
 class Settings(msgspec.Struct, frozen=True):
     """Everything that one agent knows. Folders and files are absolute."""
 
@@ -44,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True):
     renews: bool  # whether it renews its server's certificate: where no lookout beside it does
     edges: dict[str, Edge] = {}
     members: dict[str, Member] = {}
+    agreements: dict[str, Agreement] = {}
     addresses: tuple[str, ...] = ()  # of the estate's other servers
 
 

@@ -11,7 +11,7 @@ been done, and is unknown all the same: the agent may have got it from us a mome
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ from binome.runtime.peer_messages import (
     BreachError,
     Done,
     Hello,
+    Job,
     Message,
     Order,
     Refused,
@@ -104,6 +105,15 @@ class Agents:
             return Outcome("unknown", f"{server}: {error}")
         finally:
             one.orders.pop(number, None)
+
+    def newest_generation(self) -> int:
+        """The newest generation that any agent says it has seen; 0 where none is connected."""
+        return max((one.report.generation for one in self._connected.values()), default=0)
+
+    def jobs(self, server: str) -> Sequence[Job] | None:
+        """The long work of a server's agent, as it says; None where it is not connected, or has said nothing yet."""
+        one = self._connected.get(server)
+        return one.report.jobs if one is not None and one.report.sequence else None
 
     # -- for people
 

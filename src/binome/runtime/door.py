@@ -5,6 +5,7 @@ One JSON document a line in, one out. The socket belongs to root. Who may open i
 
     {"do": "status"}                        the estate at a glance (report.py)
     {"do": "explain", "target": …}          all about one thing that is looked at (explained.py)
+    {"do": "attest", "service": …, …}       a person's word where nobody can agree (attest.py)
     {"do": "ask", "request": …, "fact": …}  hands a request to whoever leads, and waits for what comes of it
 
 The answer has one of `answer`, `error` or `busy` (nothing was done), or `unknown` (the request stays, where it came
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -37,16 +38,19 @@ _LOOK_EVERY_S = 0.05
 
 Shown = Callable[[dict[str, Any]], dict[str, Any]]
 """Answers a question at once, from what is known here."""
+Done = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+"""Does what a person wants, and answers when it has come to an end."""
 
 
-async def keep_open(path: Path, loop: Loop, shown: Mapping[str, Shown]) -> None:
+async def keep_open(path: Path, loop: Loop, shown: Mapping[str, Shown], done: Mapping[str, Done] | None = None) -> None:
     """Serves the socket at `path` until it is cancelled. Raises OSError where that cannot be.
 
-    `shown` are the questions that change nothing, by what they begin with, each with who answers it.
+    `shown` are the questions that change nothing, by what they begin with, each with who answers it; `done` those that
+    are seen to here, without a leader.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    door = _Door(loop, shown)
+    door = _Door(loop, shown, done or {})
     before = os.umask(0o177)
     try:
         server = await asyncio.start_unix_server(door.serve, path, limit=LONGEST_BYTES)
@@ -60,9 +64,9 @@ async def keep_open(path: Path, loop: Loop, shown: Mapping[str, Shown]) -> None:
 
 
 class _Door:
-    def __init__(self, loop: Loop, shown: Mapping[str, Shown]) -> None:
+    def __init__(self, loop: Loop, shown: Mapping[str, Shown], done: Mapping[str, Done]) -> None:
         self._loop = loop
-        self._shown = shown
+        self._shown, self._done = shown, done
         self._open: set[asyncio.Task[Any] | None] = set()
 
     def close(self) -> None:
@@ -97,8 +101,10 @@ class _Door:
             wanted = str(question.get("do"))
             if wanted == "ask":
                 return await self._ask(question)
+            if wanted in self._done:
+                return await self._done[wanted](question)
             if wanted not in self._shown:
-                return {"error": f"do: expected one of {', '.join((*self._shown, 'ask'))}"}
+                return {"error": f"do: expected one of {', '.join((*self._shown, *self._done, 'ask'))}"}
             return self._shown[wanted](question)
         except TimeoutError:
             return {"error": f"nothing was asked within {ASKED_WITHIN_S:g} s"}

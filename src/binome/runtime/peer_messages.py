@@ -96,13 +96,26 @@ class Revoked(msgspec.Struct, frozen=True, tag="revoked"):
     pem: bytes
 
 
+class Job(msgspec.Struct, frozen=True):
+    """Long work of an agent, by the plan that began it: it goes on by itself, and is told of until another begins."""
+
+    id: _Name
+    service: _Name
+    state: Literal["running", "done", "failed"]
+    detail: _Long = ""
+
+
 class Report(msgspec.Struct, frozen=True, tag="report"):
-    """An agent's heartbeat. `fenced`: it has fenced itself and waits for the leader's word. `problems`: for people."""
+    """An agent's heartbeat. `fenced`: it has fenced itself and waits for the leader's word. `problems`: for people.
+
+    `jobs` are the newest of each service.
+    """
 
     sequence: _Count
     generation: _Count  # the newest that has spoken there
     fenced: bool = False
     problems: Annotated[list[_Long], _Few] = []
+    jobs: Annotated[list[Job], _Few] = []
 
 
 class Standing(msgspec.Struct, frozen=True, tag="standing"):

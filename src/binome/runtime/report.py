@@ -38,6 +38,7 @@ class Sources:
     """What a report is gathered from. `moment` puts milliseconds since 1970 into words, with the zone.
 
     `peers` are the other lookouts as they are heard here, `agents` those of all servers;
+    `attestable` are the databases that a person's word could bring back;
     `findings` are this lookout's newest looks, by target.
     """
 
@@ -50,6 +51,7 @@ class Sources:
     problems: Callable[[], list[str]]
     moment: Callable[[int], str]
     agents: Callable[[], list[dict[str, Any]]] = list
+    attestable: Callable[[], list[dict[str, Any]]] = list
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,9 @@ def status(sources: Sources) -> dict[str, Any]:
         "problems": problems,
         "peers": sources.peers(),
         "agents": sources.agents(),
+        "attestable": sources.attestable(),
+        "rejoins": list(_rejoins(state)),
+        "absent": [{"server": one, "service": etcd} for one, etcd in state.takeover.absent.items()],
         "plans": plans,
     }
 
@@ -236,6 +241,20 @@ def _takeovers(state: State) -> Iterator[dict[str, Any]]:
                 "survivor": one.survivor,
                 "code": one.code,
             }
+
+
+def _rejoins(state: State) -> Iterator[dict[str, Any]]:
+    """Members that were let in again and do not follow yet."""
+    for service, losses in state.takeover.fenced.items():
+        for one in losses.values():
+            if one.opened:
+                yield {
+                    "service": service,
+                    "servers": sorted(one.servers),
+                    "trouble": one.trouble,
+                    "failures": one.failures,
+                    "again_ms": one.again_ms or None,
+                }
 
 
 def _products(graph: Graph, state: State, seen: Picture) -> Iterator[dict[str, Any]]:

@@ -180,6 +180,33 @@ def takeover(cluster: Cluster, survivor: str, lost: str) -> Change | Refused | D
     )
 
 
+def restarted(cluster: Cluster, survivor: str, *, vouched: bool, accepts_loss: bool) -> Change | Refused | Done:
+    """The survivor is the primary in an etcd that went on alone, because a person attests that all others are off.
+
+    Its Patroni may have no place in etcd any more: it was stopped when it was cut off. So the key is not handed over
+    but removed, and the survivor's Patroni takes it, which nobody else can. Where etcd began anew, empty, our own
+    mirror must have `vouched` for the survivor; Patroni founds its cluster again, with the settings that it keeps
+    beside the data.
+    """
+    if (cluster.leader, cluster.primary_of_sync) == (survivor, survivor) and not cluster.synchronous:
+        return Done()
+    everything = survivor in (cluster.leader, cluster.primary_of_sync) or cluster.is_synchronous(survivor)
+    everything |= vouched and not cluster.keys
+    if not accepts_loss:
+        if cluster.commits_by_quorum:
+            return Refused.QUORUM_COMMIT
+        if not everything:
+            return Refused.NOT_SYNCHRONOUS
+    if cluster.paused:
+        return Refused.PAUSED
+    others = [key for key in cluster.keys if key.startswith("members/") and key != f"members/{survivor}"]
+    gone = [*others, *(["leader"] if cluster.leader != survivor else []), *([] if everything else ["status"])]
+    return Change(
+        cluster.unchanged("leader", "sync", "config"),
+        (cluster._synchronous_are(survivor), *(Delete(cluster.root + key) for key in gone), *cluster._wake()),
+    )
+
+
 def release(cluster: Cluster, primary: str, lost: str) -> Change | Refused | Done:
     """The primary no longer waits for a standby that is lost."""
     if primary == lost:

@@ -174,6 +174,10 @@ class PatroniMember:
 
     # -- rejoining
 
+    def is_at_work(self, service: str) -> bool:
+        """Whether something copies or rewinds a member's data just now."""
+        return bool(processes.find(processes.works_on(self._members[service].data)))
+
     async def _rejoin(self, service: str, member: Member, command: Command) -> Outcome:
         try:
             rewind_s = float(command.arguments.get("rewind_s", REWIND_S))
