@@ -170,19 +170,6 @@ class Lab:
         if waits:
             self.wait_until_whole(say)
 
-    def start_ended(self, service: str) -> list[str]:
-        """Starts members of a service whose program has ended, as a real server's systemd would; where it had to."""
-        found = []
-        for server in self.estate.services[service].on:
-            program = ENGINES[type(self.estate.services[service])].program(
-                self._place(service, server), self.estate.services[service]
-            )
-            words = "\0".join(program.arguments[-2:]).encode()
-            if self._is_reachable(server) and not any(words in _command_line(pid) for pid in self.pids(server)):
-                self._start(service, server)
-                found.append(server)
-        return found
-
     def move_leader(self, service: str, server: str) -> None:
         """Makes a server the leader of an etcd service."""
         leader = self._with_role(service, "leader")
@@ -491,12 +478,6 @@ class Lab:
 
     def _reap(self) -> None:
         self._children = [child for child in self._children if child.poll() is None]
-
-
-def _command_line(pid: int) -> bytes:
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    return b""
 
 
 def database_of(estate: Estate) -> str:

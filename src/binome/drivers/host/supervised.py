@@ -51,9 +51,9 @@ class Supervised:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
         return Path(os.fsdecode(words[0])).name == self.program and os.fsencode(self.configuration) in words
 
-    def _remember(self) -> None:
-        """Takes down how it runs now. One that does not run is what is configured."""
-        self._by_systemd = SYSTEMD.exists()
+    async def _remember(self) -> None:
+        """Takes down how it runs now. One that does not run is its unit's where there is such a unit, else nobody's."""
+        self._by_systemd = SYSTEMD.exists() and await _has_unit(self.unit)
         self._arguments = (self.program, "--config-file", str(self.configuration))
         self._environment = {"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")}
         for pid in self.pids():
@@ -62,16 +62,15 @@ class Supervised:
                 unit = _UNIT.search((place / "cgroup").read_text())
                 self._by_systemd, self.unit = unit is not None, unit[1] if unit else self.unit
                 self._arguments = [os.fsdecode(one) for one in (place / "cmdline").read_bytes().split(b"\0")[:-1]]
-                pairs = [
-                    os.fsdecode(one).partition("=") for one in (place / "environ").read_bytes().split(b"\0") if one
-                ]
-                self._environment = {name: value for name, _, value in pairs}
+                pairs = (os.fsdecode(one).partition("=") for one in (place / "environ").read_bytes().split(b"\0"))
+                kept = {name: value for name, _, value in pairs if name not in ("", "NOTIFY_SOCKET")}
+                self._environment = kept
                 self._folder, self.log = str((place / "cwd").readlink()), str((place / "fd" / "1").readlink())
                 self.user, self.group = place.stat().st_uid, place.stat().st_gid
 
     async def stop(self, within_s: float = 5.0) -> None:
         """Ends it, and keeps it from being started again. Raises SupervisionError."""
-        self._remember()
+        await self._remember()
         if self._by_systemd:
             await _systemctl("stop", self.unit)
         if not await processes.end(self._is_it, within_s=within_s, gently_s=within_s / 2):
@@ -79,6 +78,8 @@ class Supervised:
 
     async def start(self) -> None:
         """Has it started as it was when it was stopped. Raises SupervisionError."""
+        if not self._arguments:
+            await self._remember()
         if not self.pids():
             if self._by_systemd:
                 await _systemctl("start", self.unit)
@@ -109,6 +110,13 @@ class Supervised:
                 )
         except OSError as error:
             raise SupervisionError(f"{arguments[0]}: {error.strerror}") from error
+
+
+async def _has_unit(unit: str) -> bool:
+    process = await asyncio.create_subprocess_exec(
+        "systemctl", "cat", unit, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL
+    )
+    return await process.wait() == 0
 
 
 async def _systemctl(verb: str, unit: str) -> None:
