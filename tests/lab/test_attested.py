@@ -41,7 +41,7 @@ def attested(lab: Lab, lookout: str, names: list[str]) -> tuple[int, dict[str, A
 
 
 def started_ended(lab: Lab, service: str) -> None:
-    """Starts Patroni where it has ended, as systemd would: it ends where the first etcd that it meets decides nothing."""
+    """Starts Patroni where it has ended, as systemd would: it ends where its own etcd decides nothing yet."""
     for server in lab.estate.services[service].on:
         file = f"{Folders(str(lab.root(server))).configuration}/{service}.patroni.yml"
         if not find(started_with(Path(file))):
