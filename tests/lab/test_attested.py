@@ -40,12 +40,16 @@ def attested(lab: Lab, lookout: str, names: list[str]) -> tuple[int, dict[str, A
     return done.returncode, json.loads(done.stdout)
 
 
-def started_ended(lab: Lab, service: str) -> None:
-    """Starts Patroni where it has ended, as systemd would: it ends where its own etcd decides nothing yet."""
+def lacking(lab: Lab, service: str) -> list[str]:
+    """The members that do not work yet. Patroni is started where it has ended, as systemd would: it may end at once
+    where its own etcd is away."""
     for server in lab.estate.services[service].on:
         file = f"{Folders(str(lab.root(server))).configuration}/{service}.patroni.yml"
         if not find(started_with(Path(file))):
+            log = lab.folder / "logs" / f"{server}.{service}.patroni.log"
+            sys.stdout.write(f"Patroni on {server} had ended: {log.read_text(errors='replace')[-300:]}\n")
             lab._start(service, server)
+    return [server for server, one in lab.looks()[service].items() if one.state != "up"]
 
 
 def test_a_person_attests_that_two_sites_are_off_and_the_third_goes_on(night: Night) -> None:
@@ -86,7 +90,7 @@ def test_a_person_attests_that_two_sites_are_off_and_the_third_goes_on(night: Ni
         lab.rebuild(site, waits=False)
     night.until(lambda: all(one.state == "up" for one in lab.looks()["coordination"].values()), "etcd's members", 90)
     sys.stdout.write(f"etcd has all members {time.monotonic() - back_s:.1f} s after the sites are back\n")
-    started_ended(lab, night.service)
+    lab.wait_for(lambda: lacking(lab, night.service), "the database", 120)
     lab.wait_until_whole(timeout_s=60)
     sys.stdout.write(f"whole {time.monotonic() - back_s:.1f} s after the sites are back\n")
     assert lab.primary(night.service) == night.standby
