@@ -139,6 +139,12 @@ def test_a_silent_site_is_knocked_at_and_told_of_and_its_first_word_too() -> Non
     run(night)
 
 
+def test_who_leads_in_a_site_that_was_silent_is_its_first_word() -> None:
+    one = Lookout()
+    one.state.silence.apply(SiteSilent("paris", 2_000, ("gra-edge", "sbg-edge"), confirmed=True), one.clock.now_ms())
+    assert one.recorded() == [SiteHeard("paris")]
+
+
 async def knocked(one: Lookout) -> None:
     async with asyncio.timeout(10):
         while "strasbourg" not in one.watch._knocks.answered:

@@ -9,7 +9,7 @@ it last heard whom; that is enough to say sooner that a site is silent as a whol
 
 The word of a lookout that is not heard itself counts for nothing. How long a silence lasts is measured by the leader's
 monotonic clock and becomes a fact at each length that some service waits for (`act_after`): wall clocks may be wrong.
-A silence ends with the first word from there.
+A silence ends with the first word from there; also with the leader's own, where the leader stands there by now.
 """
 
 from __future__ import annotations
@@ -142,7 +142,8 @@ def drafts(
 ) -> list[Draft]:
     """What the journal does not say yet of sites that fell silent or are heard again; nothing once it does.
 
-    `knocks` says of the sites that were knocked at to the end whether something there answered.
+    `knocks` says of the sites that were knocked at to the end whether something there answered; `heard_ms` how long ago
+    each lookout was heard, whoever decides among them.
     """
     found = []
     for site, one in missed.items():
