@@ -202,6 +202,18 @@ def test_a_release_is_done_when_the_primary_waits_no_longer() -> None:
         assert world.carried_out("database.release", **RELEASE).result == result
 
 
+def test_a_switchover_that_patroni_drops_has_failed_also_when_it_is_tried_again() -> None:
+    world = World()
+
+    def patroni_drops() -> None:
+        world.etcd.transact((), [Delete(f"{ROOT}failover")])
+
+    world.after_commit = patroni_drops
+    for _ in range(2):  # what was committed once is not committed again: Patroni would never hear of it
+        outcome = world.carried_out("database.switchover", **SWITCHOVER)
+        assert outcome == Outcome("failed", Refused.SWITCHOVER_DROPPED)
+
+
 def test_a_switchover_is_done_when_the_former_primary_follows() -> None:
     world = World()
 

@@ -48,6 +48,7 @@ class Refused(StrEnum):
     STANDBY_ALIVE = "the standby answers, and streams"
     STANDBY_NOT_SYNCHRONOUS = "the primary does not wait for this standby"
     SWITCHOVER_UNDER_WAY = "another switchover has been asked for"
+    SWITCHOVER_DROPPED = "Patroni has dropped the switchover: the standby was not fit for it"
     MOVED = "Patroni or another one of us changed the database meanwhile"
 
 

@@ -7,8 +7,9 @@
 Each reads all keys of the database at one revision, refuses with a named reason, or changes them in one transaction
 with what is to be known of it (cluster.py has both, pure). Then it waits, no longer than `within_s`, until the engine
 says that it is so; what it does not say in time is unknown, and trying again is harmless: the drafts' ids tell that
-the transaction was done. A condition that did not hold is read and decided anew, a few times; an etcd that cannot agree
-just now, because its leader burned too, is asked again for `agree_s`.
+the transaction was done. A switchover is Patroni's own to do, and it drops one that it cannot do. A condition that did
+not hold is read and decided anew, a few times; an etcd that cannot agree just now, because its leader burned too, is
+asked again for `agree_s`.
 """
 
 from __future__ import annotations
@@ -113,7 +114,19 @@ class PatroniDatabase:
         changed = await self._change(command, scope, (primary, to), lambda now: keys.switchover(now, primary, to))
         if isinstance(changed, Refused):
             return Outcome("failed", changed)
-        outcome = await self._until_primary(changed, to)
+        dropped = False
+
+        async def ended() -> bool:
+            nonlocal dropped
+            if rest.is_primary(await self._said(changed, to)):
+                return True
+            now = await self._read(scope)
+            dropped = now.leader == primary and not now.switchover
+            return dropped
+
+        outcome = await self._until(ended, f"{to} does not say yet that it is primary")
+        if dropped:
+            return Outcome("failed", Refused.SWITCHOVER_DROPPED)
         if outcome.result != "done":
             return outcome
 
