@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -120,7 +121,14 @@ class AgentHands:
 
     def jobs(self) -> Sequence[Job]:
         """The last rejoining of each database here; whoever leads learns from it what became of that."""
-        return [_job(service, plan, task) for service, (plan, task) in self._rejoining.items()]
+        return [self._told(service, plan, task) for service, (plan, task) in self._rejoining.items()]
+
+    def _told(self, service: str, plan: str, task: asyncio.Task[Outcome]) -> Job:
+        """How a rejoining is; one that was done is in vain where the member was fenced again before it was whole."""
+        with suppress(OSError):
+            if task.done() and self._databases.is_fenced(service):
+                return Job(plan, service, "failed", "it has fenced itself since")
+        return _job(service, plan, task)
 
     # -- what an agent does by itself
 
