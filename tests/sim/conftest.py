@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import pytest
 
 from binome.sim.episode import Episode, play
-from binome.sim.shape import LOOKING, PLAIN, TAKEOVER
+from binome.sim.shape import ASKED, LOOKING, PLAIN, TAKEOVER
 from tests.sim.mutants import MUTANTS
 
 NIGHTS = max(300, *(mutant.within for mutant in MUTANTS if mutant.night == PLAIN))
-LOOKING_NIGHTS, TAKEOVER_NIGHTS = 80, 40
+LOOKING_NIGHTS, TAKEOVER_NIGHTS, ASKED_NIGHTS = 80, 30, 24
 TWICE, LOOKING_TWICE = 60, 8
 
 
@@ -34,8 +34,17 @@ def takeover_nights() -> Sequence[Episode]:
 
 
 @pytest.fixture(scope="session")
+def asked_nights() -> Sequence[Episode]:
+    """The nights in which people have a say in what becomes of it."""
+    return [play(f"{ASKED}/{seed}", twice=seed <= LOOKING_TWICE // 2) for seed in range(1, ASKED_NIGHTS + 1)]
+
+
+@pytest.fixture(scope="session")
 def all_nights(
-    nights: Sequence[Episode], looking_nights: Sequence[Episode], takeover_nights: Sequence[Episode]
+    nights: Sequence[Episode],
+    looking_nights: Sequence[Episode],
+    takeover_nights: Sequence[Episode],
+    asked_nights: Sequence[Episode],
 ) -> Sequence[Episode]:
     """The nights of every kind."""
-    return (*nights, *looking_nights, *takeover_nights)
+    return (*nights, *looking_nights, *takeover_nights, *asked_nights)

@@ -1,50 +1,26 @@
-"""Mutants: mistakes that somebody could make, each a patch of the production code's text.
-
-A patch replaces one piece of one function, which is compiled anew in its own module. The checkers know nothing of it.
-`within` says in how many nights, of the seeds from 1 on, an invariant must have been seen broken;
-`night` says of which kind the nights are.
-"""
+"""Mutants: mistakes that somebody could make, each a patch of the production code's text (mutant.py)."""
 
 from __future__ import annotations
-import __future__
-
-import inspect
-import sys
-import textwrap
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple
 
 from binome.core.acceptance import Accepted
 from binome.core.quorum import Tally, groups
 from binome.core.silence import Watchers
 from binome.core.state import State
-from binome.core.takeover import TakeoverSlice, _Question
+from binome.core.takeover import _asked_answer, _Question
+from binome.core.takeover_facts import TakeoverSlice
 from binome.core.verdict import Judge
 from binome.drivers.database.patroni.database import PatroniDatabase
 from binome.journal.campaign import Campaign
 from binome.journal.ordered import OrderedJournal
 from binome.journal.view import EtcdView
+from binome.runtime.accepted import AcceptedFile
 from binome.runtime.loop import Loop
 from binome.runtime.watch import Watch
-from binome.sim.shape import LOOKING, PLAIN, TAKEOVER
+from binome.sim.shape import LOOKING, TAKEOVER
+from tests.sim.mutant import Mutant, applied
+from tests.sim.mutants_of_asking import ASKED_MUTANTS, FENCING_MUTANTS
 
-
-class Mutant(NamedTuple):
-    """A mistake: in which function, what is replaced by what, and how soon it must be found."""
-
-    what: str
-    function: Callable[..., Any]
-    old: str
-    new: str
-    within: int
-    night: str = PLAIN
-
-    def seeds(self) -> list[str]:
-        """The nights in which it must be found."""
-        prefix = "" if self.night == PLAIN else f"{self.night}/"
-        return [f"{prefix}{number}" for number in range(1, self.within + 1)]
-
+__all__ = ["MUTANTS", "RARE", "Mutant", "applied"]
 
 RARE = [
     Mutant(
@@ -61,6 +37,34 @@ RARE = [
         Campaign._roll_call,
         "have_answered(answers, len(self._members))",
         "is_majority(len(answers), len(self._members))",
+        0,
+    ),
+    Mutant(
+        "act_after ignored",
+        _Question._on_primary,
+        "if loss.lasted_ms < self.service.act_after_ms:",
+        "if False:",
+        0,
+    ),
+    Mutant(
+        "a code of another loss accepted",
+        _asked_answer,
+        "if asked.code and asked.code != ",
+        "if False and asked.code != ",
+        0,
+    ),
+    Mutant(
+        "what an agent accepted is not durable",
+        AcceptedFile._keep,
+        "write_whole(self._path, msgspec.json.encode(after))",
+        "pass",
+        0,
+    ),
+    Mutant(
+        "a takeover's transaction without our leadership",
+        OrderedJournal._put,
+        "self._campaign.still_ours(reign),",
+        "",
         0,
     ),
 ]
@@ -220,6 +224,13 @@ JOURNAL = [
         "            await self._announce(reign)\n",
         "",
         120,
+    ),
+    Mutant(
+        "begun in a generation that no majority knows",
+        vars(Campaign)["generation"].fget,
+        "return reign.generation if is_majority(knowing, len(self._members)) else None",
+        "return reign.generation",
+        60,
     ),
     Mutant(
         "a generation believed that is another's",
@@ -385,32 +396,4 @@ TAKEOVER_MUTANTS = [
         TAKEOVER,
     ),
 ]
-MUTANTS = JOURNAL + LOOKING_MUTANTS + TAKEOVER_MUTANTS
-
-
-@contextmanager
-def applied(mutant: Mutant) -> Iterator[None]:
-    """The production code with this mistake in it."""
-    what, function, old, new = mutant.what, mutant.function, mutant.old, mutant.new
-    module = sys.modules[function.__module__]
-    holder, _, _ = function.__qualname__.rpartition(".")
-    owner = getattr(module, holder) if holder else module
-    name = function.__name__
-    source = textwrap.dedent(inspect.getsource(function))
-    if "\n" in old or old.startswith(" "):
-        old, new = _shifted(old), _shifted(new)
-    assert source.count(old) == 1, f"{what}: the text is there {source.count(old)} times"
-    code = compile(source.replace(old, new), f"<{what}>", "exec", flags=__future__.annotations.compiler_flag)
-    scope: dict[str, Any] = {}
-    exec(code, vars(module), scope)
-    before = vars(owner)[name]
-    setattr(owner, name, scope[name])
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)
-
-
-def _shifted(text: str) -> str:
-    """Lines as they stand in a method, moved to the left as the method is."""
-    return "\n".join(line.removeprefix("    ") for line in text.split("\n"))
+MUTANTS = JOURNAL + LOOKING_MUTANTS + TAKEOVER_MUTANTS + ASKED_MUTANTS + FENCING_MUTANTS

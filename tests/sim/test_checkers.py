@@ -10,7 +10,8 @@ from binome.core.looking import VerdictsAgreed
 from binome.core.maintenance import MaintenanceAsked
 from binome.core.plan import Command, PlanMade, Step, StepEnded
 from binome.core.quorum import Agreed as OfTarget
-from binome.core.takeover import DatabaseMoved
+from binome.core.silence import SiteSilent
+from binome.core.takeover_facts import DatabaseMoved, SwitchoverAsked, TakeoverAsked, TakeoverWanted
 from binome.core.verdict import Verdict
 from binome.sim.checkers import INVARIANTS
 from binome.sim.history import (
@@ -34,6 +35,8 @@ from binome.sim.history import (
     Mirrored,
     Promoted,
     Restarted,
+    Ruled,
+    Stood,
     TookEffect,
     Watched,
     Wrote,
@@ -68,6 +71,7 @@ def step(number: int) -> list[Event]:
 
 
 GOOD: list[Event] = [
+    Restarted("a", 0),
     Asked(ASKED),
     Acknowledged(ASKED.id),
     Leads("a"),
@@ -123,6 +127,66 @@ def taken(*after: Event) -> list[Event]:
     return [Wrote("a", "w"), HandedOver("a", "b"), Agreed("a", entries(MOVED, head=CHAIN[-1].head)), *after]
 
 
+LOSS_PLAN = "takeover/loss/db/site/a/1/1"
+FENCE = Step("traffic.fence", arguments={"lost": "server-a0"}, undo="traffic.unfence")
+PROMOTION = Step("database.takeover", arguments={"survivor": "b", "lost": "server-a0"})
+MOVE = Command(f"{LOSS_PLAN}/2", LOSS_PLAN, 2, False, "traffic.move", "", "db", {"survivor": "b"}, 1)
+
+
+def loss_plan(number: int) -> Draft:
+    plan = f"{LOSS_PLAN[:-1]}{number}"
+    return Draft(plan, 2, "takeover", PlanMade(plan, "takeover", "db", 1, (FENCE, PROMOTION)))
+
+
+LOSS = loss_plan(1)
+SWITCH = Draft(
+    "switch", 2, "takeover", PlanMade("takeover/switch/db/q1", "takeover", "db", 1, (Step("database.switchover"),))
+)
+
+
+def journal(*drafts: Draft) -> list[Event]:
+    return [Agreed("a", entries(*drafts, head=CHAIN[-1].head))]
+
+
+def wanted(loss: str, code: str) -> Draft:
+    return Draft(f"wanted/{loss}", 1, "takeover", TakeoverWanted("db", loss, "b", code))
+
+
+def yes(code: str) -> Draft:
+    return Draft(f"yes/{code}", 1, "person", TakeoverAsked("q", "db", "ada", code))
+
+
+def silent_for(length_ms: int) -> Draft:
+    return Draft("silence/a/1", 1, "a", SiteSilent("a", length_ms, ("b", "c"), confirmed=True))
+
+
+def moved_by(plan: str) -> Draft:
+    return Draft("moved by", 3, "a", DatabaseMoved(plan, "db", "b"))
+
+
+WELL: list[list[Event]] = [
+    [Ruled("confirm", 0), *journal(wanted("site/a/1", "8"), yes("8"), LOSS)],
+    [Ruled("manual", 0), *journal(yes(""), LOSS)],
+    [Ruled("automatic", 350), *journal(silent_for(350), LOSS)],
+    [Ruled("automatic", 9_000), *journal(yes(""), LOSS)],
+    [*journal(Draft("asked", 1, "p", SwitchoverAsked("q1", "db", "b", "ada")), SWITCH)],
+    [
+        *journal(LOSS, Draft("fenced", 3, "a", StepEnded(LOSS_PLAN, 0, False, "done"))),
+        HandedOver("a", "b"),
+        *journal(moved_by(LOSS_PLAN)),
+        Promoted("b", ()),
+        TookEffect("edge", MOVE),
+    ],
+    [Stood("s", True, True), Stood("s", True, False), Stood("s", False, False), Stood("s", False, True)],
+]
+
+
+@pytest.mark.parametrize("events", WELL)
+def test_what_people_wanted_and_what_has_lasted_violates_nothing_of_it(events: list[Event]) -> None:
+    found = violated(before_the_end(*events))
+    assert found & {"I4 consent", "I15 patience", "order of a takeover", "isolation"} == set()
+
+
 BAD: dict[str, tuple[str, list[Event]]] = {
     "another entry": ("I13 chain", before_the_end(Agreed("a", OTHER))),
     "a gap": ("I13 chain", without(Agreed("a", SECOND))),
@@ -149,6 +213,10 @@ BAD: dict[str, tuple[str, list[Event]]] = {
     "appended too late": (
         "one decider",
         before_the_end(Claimed("b", 2), Agreed("a", entries(PLAN, head=CHAIN[-1].head))),
+    ),
+    "begun in a generation that one of two mirrors has": (
+        "generations",
+        before_the_end(Restarted("b", 0), Begun("a", command(1))),
     ),
     "begun before planned": ("write ahead", [Begun("a", command(0)), *GOOD]),
     "done before planned": ("write ahead", [TookEffect("server", command(0)), *GOOD]),
@@ -189,6 +257,38 @@ BAD: dict[str, tuple[str, list[Event]]] = {
         "I15 once",
         before_the_end(*taken(HandedOver("a", "a"), Agreed("a", entries(MOVED, head=CHAIN[-1].head)))),
     ),
+    "taken over and nobody said yes": ("I4 consent", before_the_end(Ruled("confirm", 0), *journal(LOSS))),
+    "a code of another loss": (
+        "I4 consent",
+        before_the_end(Ruled("confirm", 0), *journal(wanted("site/b/1", "7"), wanted("site/a/1", "8"), yes("7"), LOSS)),
+    ),
+    "a yes that counts twice": (
+        "I4 consent",
+        before_the_end(Ruled("manual", 0), *journal(yes(""), LOSS, loss_plan(2))),
+    ),
+    "moved back by itself": ("I4 consent", before_the_end(*journal(SWITCH))),
+    "sooner than act_after": (
+        "I15 patience",
+        before_the_end(Ruled("automatic", 2000), *journal(silent_for(350), LOSS)),
+    ),
+    "under people's hands": (
+        "I15 patience",
+        before_the_end(
+            *journal(
+                Draft("work", 2, "m", PlanMade("maintenance/w", "maintenance", "server-a0", 2, (HOLD, RELEASE))), LOSS
+            )
+        ),
+    ),
+    "promoted before the fence": (
+        "order of a takeover",
+        before_the_end(*journal(LOSS), HandedOver("a", "b"), *journal(moved_by(LOSS_PLAN))),
+    ),
+    "traffic before the promotion": ("order of a takeover", before_the_end(TookEffect("edge", MOVE))),
+    "cut off and serving": (
+        "isolation",
+        before_the_end(Stood("s", True, True), *[Looked("a", "web", "up")] * 3, Stood("s", True, False)),
+    ),
+    "cut off and serving to the end": ("isolation", before_the_end(Stood("s", True, True))),
     "died": ("survival", before_the_end(Died("a", "ValueError"))),
 }
 

@@ -78,7 +78,7 @@ def test_a_crash_tears_what_was_not_synced() -> None:
 class ModelHarness:
     """The modelled cluster on three sites, in virtual time; clients sit beside member 0, 1 or 2."""
 
-    offers = frozenset({"kill", "pause", "hang", "drop_next_reply", "fill"})
+    offers = frozenset({"kill", "pause", "hang", "drop_next_reply", "replace", "fill"})
 
     def __init__(self) -> None:
         self.loop = new_loop()
@@ -127,7 +127,10 @@ class ModelHarness:
         self.cluster.lose_next_reply()
 
     async def replace(self, member: int) -> None:
-        raise NotImplementedError("not modelled")
+        one = self.cluster.members[member]
+        self.cluster.replace(one)
+        while one.learns:
+            await asyncio.sleep(0.1)
 
     async def fill(self) -> None:
         self.cluster.state.alarmed = True

@@ -115,10 +115,15 @@ class Agent:
     async def run(self) -> None:
         """Works until it is cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._watch())
-            group.create_task(self._keep())
+            group.create_task(self.guard())
             for link in self.links.values():
                 group.create_task(link.run())
+
+    async def guard(self) -> None:
+        """What it does by itself, whatever its links do: fences where it is isolated, and keeps what was ordered."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch())
+            group.create_task(self._keep())
 
     async def ask(self, lookout: str, request: Request, timeout_s: float) -> Reply:
         """A lookout's answer. Raises NotAskedError or NoAnswerError."""

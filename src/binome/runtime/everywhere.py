@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
+from typing import Protocol
 
 from binome.core.acceptance import Refused
 from binome.core.plan import Command, Outcome
-from binome.runtime.agents import Agents
 
 ENOUGH_S = 0.15
 """How long a takeover waits for agents."""
@@ -26,6 +26,16 @@ LET_IN_S = 5.0
 AT_SERVER_S = 55.0
 """How long one server's agent may take: less than the loop waits."""
 _NOT_ACCEPTED = frozenset(one.value for one in Refused)
+
+
+class Agents(Protocol):
+    """Agents that can be ordered; runtime/agents.py has those of one lookout."""
+
+    def is_connected(self, server: str) -> bool:
+        """Whether an order to a server's agent could be sent now."""
+
+    async def order(self, server: str, command: Command, timeout_s: float) -> Outcome:
+        """What came of a command at a server's agent; unknown where it does not say so in time."""
 
 
 class AtServer:

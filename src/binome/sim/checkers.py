@@ -8,6 +8,7 @@ implementation anything; what a plan or a request has come to is told by the ora
     acknowledged  I13: nothing acknowledged is lost or altered
     one decider   who appends leads, by etcd's word; a generation has one leader, and rises with each; nothing is begun
                   in a generation after a newer one
+    generations   nothing is begun in a generation that less than a majority of the mirrors have (docs/adr/0023)
     write ahead   nothing is begun, and nothing takes effect, whose plan was not in the agreed journal at that moment
     refusal       I6: nothing takes effect that came to a server after a newer generation or a later step
     unknown       I3: nothing is told to be done that was not
@@ -16,7 +17,11 @@ implementation anything; what a plan or a request has come to is told by the ora
     verdicts      I5: nothing is agreed but by a majority of all places, by looks of their own (checkers_of_looking.py)
     writes        I1, I2: what a database acknowledged is in all that are promoted later (checkers_of_takeover.py)
     silence       I4, I5: no site is called silent, but by a majority of all places, and not before its time
-    once          I15: one takeover in the cooldown
+    once          I15: one takeover of its own accord in the cooldown
+    consent       I4, I15: nobody's takeover but where the estate says so; no failback (checkers_of_asking.py)
+    patience      I15: not before `act_after`, and not under people's hands
+    order         fence, promotion, traffic
+    isolation     who is cut off from most places of lookouts serves nobody
     convergence   I16: 120 s after the last fault all is well, every target agreed to be up, every scope ended
     survival      no lookout ends by itself
 """
@@ -30,6 +35,7 @@ import msgspec
 
 from binome.core.entry import EMPTY, Entry, follows
 from binome.core.plan import Command
+from binome.sim.checkers_of_asking import consent, isolation, order, patience
 from binome.sim.checkers_of_looking import verdicts
 from binome.sim.checkers_of_takeover import once, silence, writes
 from binome.sim.history import (
@@ -171,6 +177,25 @@ def one_decider(events: Timed) -> Told:
             newest = max(newest, generation)
 
 
+def generations(events: Timed) -> Told:
+    """Whoever leads next, in whatever etcd, must find a generation that somebody has acted in.
+
+    A mirror that has begun anew since then had it: to lose a majority at once is promised nothing.
+    """
+    known: dict[str, int] = {}
+    for at_s, event in events:
+        match event:
+            case Restarted(node):
+                known.setdefault(node, 0)
+            case Mirrored(node, entries):
+                known[node] = max(known.get(node, 0), entries[-1].generation)
+            case Begun(node, command):
+                having = sum(newest >= command.generation for newest in known.values())
+                if known and having * 2 <= len(known):
+                    told = f"which {having} of {len(known)} mirrors have"
+                    yield at_s, f"{node} began {command.id} in generation {command.generation}, {told}"
+
+
 def write_ahead(events: Timed) -> Told:
     """Plans before deeds."""
     planned: dict[str, int] = {}
@@ -213,9 +238,14 @@ def _place(command: Command) -> tuple[bool, int]:
     return command.undoing, -command.step if command.undoing else command.step
 
 
+HURRIED = ("traffic.fence", "traffic.move")
+"""A takeover does not wait for all edges: what is done then says who did not answer."""
+
+
 def unknown(events: Timed) -> Told:
     """I3."""
     effects: set[tuple[str, int, bool]] = set()
+    hurried: set[tuple[str, int]] = set()
     for at_s, event in events:
         match event:
             case TookEffect(_, command):
@@ -223,7 +253,12 @@ def unknown(events: Timed) -> Told:
             case Agreed(_, entries):
                 for entry in entries:
                     fact = msgspec.json.decode(entry.fact)
+                    if fact["kind"] == "plan-made":
+                        verbs = enumerate(step["verb"] for step in fact["steps"])
+                        hurried |= {(fact["plan"], number) for number, verb in verbs if verb in HURRIED}
                     done = fact["kind"] == "step-ended" and fact["result"] == "done"
+                    if done and fact["detail"] and not fact["undoing"] and (fact["plan"], fact["step"]) in hurried:
+                        continue
                     if done and (fact["plan"], fact["step"], fact["undoing"]) not in effects:
                         yield at_s, f"{entry.id} tells that it is done, and it is not"
 
@@ -278,6 +313,7 @@ INVARIANTS: dict[str, Callable[[Timed], Told]] = {
     "I13 mirrors": mirrors,
     "I13 acknowledged": acknowledged,
     "one decider": one_decider,
+    "generations": generations,
     "write ahead": write_ahead,
     "I6 refusal": refusal,
     "I3 unknown": unknown,
@@ -287,6 +323,10 @@ INVARIANTS: dict[str, Callable[[Timed], Told]] = {
     "I1, I2 writes": writes,
     "I4 silence": silence,
     "I15 once": once,
+    "I4 consent": consent,
+    "I15 patience": patience,
+    "order of a takeover": order,
+    "isolation": isolation,
     "I16 convergence": convergence,
     "survival": survival,
 }

@@ -40,24 +40,36 @@ def writes(events: list[tuple[float, Event]]) -> Iterator[tuple[float, str]]:
 
 
 def once(events: list[tuple[float, Event]]) -> Iterator[tuple[float, str]]:
-    """I15: one takeover in a night, which is shorter than any cooldown; with its fact in the same transaction."""
+    """I15: one takeover in a night, which is shorter than any cooldown; with its fact in the same transaction.
+
+    A person may want another one.
+    """
     taken = 0
     planned: set[str] = set()
+    wanted: set[str] = set()
+    asked = False
     handed: HandedOver | None = None
     for at_s, event in events:
         facts = [msgspec.json.decode(one.fact) for one in event.entries] if isinstance(event, Agreed) else []
-        planned |= {fact["plan"] for fact in facts if fact["kind"] == "plan-made"}
+        for fact in facts:
+            asked |= fact["kind"] == "takeover-asked"
+            if fact["kind"] == "plan-made":
+                planned.add(fact["plan"])
+                if asked and fact["plan"].startswith("takeover/loss/"):
+                    wanted.add(fact["plan"])
+                    asked = False
         if handed is not None:
             told = [fact for fact in facts if fact["kind"] == "database-moved" and fact["primary"] == handed.member]
             if not told:
                 yield at_s, f"{handed.node} made {handed.member} primary, and the journal does not say so"
             if told and told[0]["plan"] not in planned:
                 yield at_s, f"{handed.member} was made primary by {told[0]['plan']}, which is not in the journal"
+            taken += not told or told[0]["plan"] not in wanted
+            if taken > 1:
+                yield at_s, f"{handed.member} is the second to take over within the cooldown"
             handed = None
         if isinstance(event, HandedOver):
-            handed, taken = event, taken + 1
-            if taken > 1:
-                yield at_s, f"{event.member} is the second to take over within the cooldown"
+            handed = event
 
 
 class _Beats:

@@ -10,7 +10,8 @@ renewal is answered by the leader alone.
 A watch is served by one member, from what that member knows, over a stream that keeps order and breaks when the link
 does.
 
-Not modelled: Raft's messages themselves (terms, logs, snapshots), learners, two members that both believe to lead.
+Not modelled: Raft's messages themselves (terms, logs, snapshots), two members that both believe to lead, a cluster of
+another size while a member is replaced.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class Member:
     downs: int = 0
     pauses: int = 0
     deaf: int = 0  # it takes part, but hears and answers no client
+    learns: bool = False  # it is new, and has nothing yet: it neither votes nor serves
     rate: float = 1.0
     streams: list[Stream] = field(default_factory=list)
     waiting: list[Callable[[], None]] = field(default_factory=list)  # what arrived while it was paused
@@ -73,7 +75,7 @@ class Member:
     @property
     def well(self) -> bool:
         """Whether it takes part."""
-        return not self.downs and not self.pauses
+        return not self.downs and not self.pauses and not self.learns
 
 
 class Cluster:
@@ -120,11 +122,19 @@ class Cluster:
             self._unwell_since_s = self.loop.now_s
             self._advance(self._term, len(self._queue))
             self._run_leases(leader)
+            self._teach(leader)
             for member in self.members:
                 if member is leader or self._talks(leader, member):
                     self._apply(member, self.state.revision, self.epoch)
         elif self.loop.now_s - self._unwell_since_s > self._patience_s:
             self._elect([member for member in self.members if self._reaches(member)])
+
+    def _teach(self, leader: Member) -> None:
+        """Members that are new get all there is, and take part from now on."""
+        for member in self.members:
+            there = not member.downs and not member.pauses and self.network.both_ways(leader.site, member.site)
+            if member.learns and there:
+                member.learns, member.applied = False, self.state.revision
 
     def _elect(self, candidates: Sequence[Member]) -> None:
         self._patience_s = self._chance.uniform(*ELECTION_S)
@@ -211,7 +221,7 @@ class Cluster:
     def receive(self, name: str, handle: Callable[[Member], None], refuse: Callable[[], None]) -> None:
         """A request has come to a member: handled now, when the member is thawed, or refused."""
         member = self.member(name)
-        if member.downs:
+        if member.downs or member.learns:
             refuse()
         elif member.deaf:
             return
@@ -305,6 +315,12 @@ class Cluster:
         if down:
             member.waiting.clear()
             self.break_streams(member)
+
+    def replace(self, member: Member) -> None:
+        """A member is taken out of the cluster, and comes back as a new one with nothing on its disk."""
+        self.set_down(member, True)
+        member.learns, member.applied = True, 0
+        self.set_down(member, False)
 
     def set_deaf(self, member: Member, deaf: bool) -> None:
         """The member hears no client any more, or does again."""

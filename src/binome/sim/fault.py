@@ -51,6 +51,8 @@ class Targets(NamedTuple):
     vantages: Sequence[str] = ()  # the lookouts that look
     together: Sequence[str] = ()  # lookouts that one fault could blind, as `one+other`
     pair: Sequence[str] = ()  # the databases of two servers
+    plans: Sequence[str] = ()  # what plans are called, in nights that are written down
+    goes_by_clocks: bool = False  # people name times of day: a clock that stays wrong would make them mean others
 
     def of(self, kind: Kind) -> list[str]:
         """What a kind can be aimed at."""

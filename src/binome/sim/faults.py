@@ -331,29 +331,39 @@ def _etcd_lost(world: World, fault: Fault) -> None:
 
 def _agent_down(world: World, fault: Fault) -> End:
     """An agent is killed, and started again."""
-    agent = world.agents[fault.target]
-    agent.set_down(True)
-    return lambda: agent.set_down(False)
+    agents = world.agents_on(fault.target)
+    for agent in agents:
+        agent.set_down(True)
+
+    def end() -> None:
+        for agent in agents:
+            agent.set_down(False)
+
+    return end
 
 
 def _agent_slow(world: World, fault: Fault) -> End:
     """An agent needs longer for everything."""
-    agent = world.agents[fault.target]
-    agent.slow_s += fault.value
+    agents = world.agents_on(fault.target)
+    for agent in agents:
+        agent.slow_s += fault.value
 
     def end() -> None:
-        agent.slow_s = max(0.0, agent.slow_s - fault.value)
+        for agent in agents:
+            agent.slow_s = max(0.0, agent.slow_s - fault.value)
 
     return end
 
 
 def _agent_replies(world: World, fault: Fault) -> End:
     """A share of an agent's answers is lost."""
-    agent = world.agents[fault.target]
-    agent.lost_replies += fault.value
+    agents = world.agents_on(fault.target)
+    for agent in agents:
+        agent.lost_replies += fault.value
 
     def end() -> None:
-        agent.lost_replies = max(0.0, agent.lost_replies - fault.value)
+        for agent in agents:
+            agent.lost_replies = max(0.0, agent.lost_replies - fault.value)
 
     return end
 
@@ -424,6 +434,8 @@ def schedule(seed: str, targets: Targets) -> list[Fault]:
         return sorted(fault for name in KINDS for fault in _of_kind(name, seed, targets, share))
     # Where there is more to see the journal's own troubles are rarer, and some are left to the other nights.
     shares = {name: share if name in LOOKING_KINDS else share / 3 for name in KINDS if name not in SPARED}
+    if targets.goes_by_clocks:
+        del shares["clock back"]
     shares |= {name: max(share, 0.7) for name in shares if KINDS[name].targets == "pair"}
     return sorted(fault for name in shares for fault in _of_kind(name, seed, targets, shares[name]))
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from binome.core.target import Answer
+from binome.ports import Put
 from binome.sim.fault import END_S, End, Fault, Kind
-from binome.sim.history import Begun, Event, TookEffect
+from binome.sim.history import Agreed, Begun, Event, TookEffect
 from binome.sim.loop import KilledError
 from binome.sim.process import current_name
 
 if TYPE_CHECKING:
     from binome.sim.world import World
 
+CONFIG = "/service/db/config"
 ETCD_LOST = ("etcd rebuilt", "etcd rebuilt at moment", "etcd lost")
 SPARED = frozenset({*ETCD_LOST, "disk lost"})
 """Faults that nights of looking are spared: what they do to a journal, plain nights show."""
@@ -59,9 +63,15 @@ def _target_flaps(world: World, fault: Fault) -> None:
 
 def _server_down(world: World, fault: Fault) -> End:
     """A server has no power, and its agent none."""
-    agent = world.agents[fault.target]
-    agent.set_down(True)
-    return _all(_hold(world, fault.target), _fell(world, [fault.target]), lambda: agent.set_down(False))
+    return _all(_hold(world, fault.target), _fell(world, [fault.target]), _agents_down(world, [fault.target]))
+
+
+def _agents_down(world: World, servers: list[str]) -> End:
+    """What works for lookouts on these servers is killed, and started again."""
+    agents = [agent for server in servers for agent in world.agents_on(server)]
+    for agent in agents:
+        agent.set_down(True)
+    return _all(*(partial(agent.set_down, False) for agent in agents))
 
 
 def _fell(world: World, servers: list[str]) -> End:
@@ -121,6 +131,68 @@ def _killed_at_step(world: World, fault: Fault) -> None:
     world.history.watchers.append(meets)
 
 
+BEGUN, DONE, TOLD = 0, 1, 2
+"""A lookout is killed in a plan as it begins a step, after its effect, or as its outcome comes into the journal."""
+
+
+def _killed_in_plan(world: World, fault: Fault) -> None:
+    """Whoever decides is killed at a step of a plan, by what its name begins with. In written nights only.
+
+    The value is the moment times 100, and the step; half a thousand more while the plan is undone.
+    """
+    undoing, place = divmod(int(fault.value), 500)
+    moment, step = divmod(place, 100)
+
+    def is_it(event: Event) -> bool:
+        if isinstance(event, Agreed):
+            facts = [msgspec.json.decode(entry.fact) for entry in event.entries] if moment == TOLD else []
+            ended = [fact for fact in facts if fact["kind"] == "step-ended" and fact["plan"].startswith(fault.target)]
+            return any((fact["step"], fact["undoing"]) == (step, bool(undoing)) for fact in ended)
+        if isinstance(event, (Begun, TookEffect)) and moment == (BEGUN if isinstance(event, Begun) else DONE):
+            one = event.command
+            return one.plan.startswith(fault.target) and (one.step, one.undoing) == (step, bool(undoing))
+        return False
+
+    def meets(event: Event) -> None:
+        if not is_it(event):
+            return
+        world.history.watchers.remove(meets)
+        world.history.note("killed in a plan")
+        leading = [node for node in world.nodes if node.journal is not None and node.journal.generation is not None]
+        for node in leading:
+            node.set_down(True)
+            world.loop.after(fault.for_s, node.set_down, False)
+        if any(current_name() == node.name for node in leading):
+            raise KilledError(current_name())
+
+    world.history.watchers.append(meets)
+
+
+def _patroni_frozen(world: World, _fault: Fault) -> End | None:
+    """The Patroni of whoever is primary then stands still; its database does not."""
+    primary = world.pair.primary()
+    if primary is None:
+        return None
+    life = primary.process
+    primary.set_frozen(True)
+
+    def end() -> None:
+        if life is not None and life is primary.process:
+            primary.set_frozen(False)
+
+    return end
+
+
+def _patroni_paused(world: World, _fault: Fault) -> End:
+    """Somebody has told Patroni to keep its hands off: a takeover is refused at its promotion."""
+    world.cluster.state.transact((), [Put(CONFIG, b'{"pause": true}')])
+
+    def end() -> None:
+        world.cluster.state.transact((), [Put(CONFIG, b"{}")])
+
+    return end
+
+
 def _site_lost(world: World, fault: Fault) -> End:
     """A site has no power: lookouts, etcd's member, servers and agents, all at once; and nobody is there to refuse."""
     return _site_dark(world, fault.target)
@@ -133,10 +205,7 @@ def _site_dark(world: World, site: str) -> End:
         if node.site == site:
             node.set_down(True)
             ends.append(partial(node.set_down, False))
-    for agent in world.agents.values():
-        if agent.site == site:
-            agent.set_down(True)
-            ends.append(partial(agent.set_down, False))
+    ends.append(_agents_down(world, [name for name, agent in world.agents.items() if agent.site == site]))
     member = world.cluster.member(f"etcd-{site}")
     world.cluster.set_down(member, True)
     ends.append(partial(world.cluster.set_down, member, False))
@@ -223,5 +292,8 @@ LOOKING_KINDS: dict[str, Kind] = {
     "primary burns": Kind(_primary_burns, "pair", 4, (2, 20)),
     "primary cut": Kind(_primary_cut, "pair", 3, (1, 20)),
     "killed at step": Kind(_killed_at_step, "pair", 3, (0.5, 10), (0, 1, 2, 3, 10, 11, 12, 13)),
+    "killed in plan": Kind(_killed_in_plan, "plans", 1, (2, 6)),
+    "patroni frozen": Kind(_patroni_frozen, "pair", 3, (2, 20)),
+    "patroni paused": Kind(_patroni_paused, "plans", 1, (2, 6)),
     "clock back": Kind(_clock_back, "vantages", 2, (0, 0), (2_000, 20_000, 300_000)),
 }

@@ -158,6 +158,21 @@ class Heard(NamedTuple):
     peer: str
 
 
+class Stood(NamedTuple):
+    """A server is cut off from most places of lookouts, or not, by the truth; and whether it serves all the same."""
+
+    server: str
+    isolated: bool
+    serves: bool
+
+
+class Ruled(NamedTuple):
+    """What the estate says of takeovers: `takeover` is automatic, confirm, shadow or manual."""
+
+    takeover: str
+    act_after_ms: int
+
+
 class Held(NamedTuple):
     """At the end of the night this database is primary, with these writes."""
 
@@ -205,6 +220,8 @@ Event = (
     | Wrote
     | HandedOver
     | Heard
+    | Stood
+    | Ruled
     | Held
     | Rebuilt
     | Died

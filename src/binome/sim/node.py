@@ -16,20 +16,24 @@ from binome.core.entry import Draft, Entry
 from binome.estate import Estate
 from binome.journal.ordered import OrderedJournal
 from binome.ports import Driver, Journal, StoreError
+from binome.runtime.agent import Agent
+from binome.runtime.agents import Word
 from binome.runtime.databases import Databases
 from binome.runtime.loop import Loop
 from binome.runtime.primary import stand_back_s
+from binome.runtime.rejoins import Rejoins
 from binome.sim.agent import SimulatedDriver
 from binome.sim.disk import File, SimulatedStore
 from binome.sim.etcd import Cluster
 from binome.sim.etcd_client import SimulatedEtcd
 from binome.sim.eyes import SimulatedEyes
-from binome.sim.hands import DatabaseHands, TrafficHands
+from binome.sim.hands import SimulatedAgents, drivers, word
 from binome.sim.hearing import SimulatedHearing
 from binome.sim.history import Appended, Claimed, Decided, Died, Emptied, History, Killed, Mirrored, Restarted
 from binome.sim.loop import KilledError
 from binome.sim.pair import Pair
 from binome.sim.process import Clock, Process, current
+from binome.sim.servers import Server, Servers
 from binome.sim.sights import Sights
 
 START_AGAIN_S = 1.0
@@ -82,15 +86,16 @@ class Node:
         sites: Mapping[str, str] | None = None,
         living: Callable[[str], SimulatedHearing | None] = lambda _name: None,
         pair: Pair | None = None,
+        servers: Servers | None = None,
         beside_primary: bool = False,
     ) -> None:
         self.name, self.site = name, site
         self._members, self._estate, self._cluster = members, estate, cluster
         self.history, self.driver = history, driver
-        self._sights, self._living, self._pair = sights, living, pair
+        self._sights, self._living, self._pair, self._servers = sights, living, pair, servers
         self._others = {one: site for one, site in (sites or {}).items() if one != name}
         self._is_beside_primary = beside_primary
-        self.loop = history.loop
+        self.loop, self.network = history.loop, cluster.network
         self.clock = Clock(self.loop)
         self.file = File(chance)
         self.mirrored = 0  # the last entry that is known to be on its disk
@@ -101,6 +106,7 @@ class Node:
         self.store: SimulatedStore | None = None
         self.etcd: SimulatedEtcd | None = None
         self.eyes: SimulatedEyes | None = None
+        self._word: Word | None = None
         self.start()
 
     # -- its life
@@ -132,14 +138,18 @@ class Node:
         )
         self.journal, self.store = journal, store
         observed = ObservedJournal(self.name, journal, self.history)
-        drivers: dict[str, Driver] = {"maintenance": self.driver}
-        if self._pair is not None:
-            drivers |= {"database": DatabaseHands(self, etcd, journal, self._pair), "traffic": TrafficHands(self)}
-        loop = Loop(self.name, self._estate, observed, drivers, self.clock)
+        hands: dict[str, Driver] = {"maintenance": self.driver}
+        agents = SimulatedAgents(self, self._servers) if self._servers is not None else None
+        if self._pair is not None and agents is not None:
+            hands |= drivers(self, etcd, journal, self._pair, agents)
+        loop = Loop(self.name, self._estate, observed, hands, self.clock)
+        self._word = word(self._estate, loop)
         eyes = self._eyes(process, loop)
         databases = Databases(self._estate, etcd, self.clock, loop.nudge) if self._pair is not None else None
         if databases is not None:
             loop.observers = (*loop.observers, databases)
+            if agents is not None:
+                loop.observers = (*loop.observers, Rejoins(self._estate, agents, self.clock))
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(journal.run())
@@ -179,6 +189,14 @@ class Node:
             process.kill()
             self.file.crash()
             self.history.add(Killed(self.name))
+
+    def heard_of(self, server: Server, agent: Agent) -> None:
+        """An agent has reported that it has fenced itself: who leads says what the journal says of its server."""
+        if self.process is None or self.process.paused or self._word is None:
+            return
+        said = self._word(server.name)
+        if said is not None:
+            self.network.request(self.site, server.site, lambda: server.told(agent, self.name, said))
 
     def mirror(self) -> tuple[Entry, ...]:
         """What is in its mirror, read from the disk as a new life would."""

@@ -62,7 +62,7 @@ class Oracle:
     head: str = EMPTY.hash
     ids: set[str] = field(default_factory=set)
     plans: dict[str, Course] = field(default_factory=dict)
-    asked: dict[str, None] = field(default_factory=dict)
+    asked: dict[str, str] = field(default_factory=dict)  # request → its kind
     covered: set[str] = field(default_factory=set)
     verdicts: dict[str, str] = field(default_factory=dict)  # what is agreed of each target, where that is anything
     scopes: dict[str, str] = field(default_factory=dict)  # open scopes → their cause, in a word
@@ -77,9 +77,9 @@ class Oracle:
 
     def _fact(self, fact: dict[str, Any]) -> None:
         match fact["kind"]:
-            case "maintenance-asked" | "maintenance-end-asked":
-                self.asked[fact["request"]] = None
-            case "maintenance-refused" | "maintenance-ending":
+            case "maintenance-asked" | "maintenance-end-asked" | "takeover-asked" | "switchover-asked":
+                self.asked[fact["request"]] = fact["kind"]
+            case "maintenance-refused" | "maintenance-ending" | "takeover-request-refused":
                 self.asked.pop(fact["request"], None)
                 self.covered.add(fact.get("reason", fact["kind"]))
             case "plan-made":
@@ -94,7 +94,7 @@ class Oracle:
                 self.covered.add(f"scope {fact['cause']['kind']} {fact['cause']['manner']}")
             case "scope-ended":
                 self.scopes.pop(fact["scope"], None)
-            case "site-silent" | "site-heard":
+            case "site-silent" | "site-heard" | "takeover-shadowed" | "takeover-wanted":
                 self.covered.add(fact["kind"])
             case "database-moved":
                 self.covered.add("database released" if fact["released"] else "database moved")
@@ -107,7 +107,18 @@ class Oracle:
         held = any(not one.over for one in self.plans.values() if one.subject == fact["subject"])
         if fact["plan"] not in self.plans and not held:
             self.asked.pop(fact["plan"].partition("/")[2], None)
+            if fact["capability"] == "takeover":
+                self._taken_up(fact["steps"])
             self.plans[fact["plan"]] = Course(fact["subject"], [bool(step.get("undo")) for step in fact["steps"]])
+
+    def _taken_up(self, steps: Sequence[dict[str, Any]]) -> None:
+        """A plan for the database answers all that ask for what it does."""
+        verbs = {step["verb"] for step in steps}
+        wanted = {"takeover-asked"} if verbs & {"database.takeover", "database.release"} else set()
+        wanted |= {"switchover-asked"} if "database.switchover" in verbs else set()
+        for request, kind in list(self.asked.items()):
+            if kind in wanted:
+                del self.asked[request]
 
     def _ended(self, fact: dict[str, Any]) -> None:
         course = self.plans.get(fact["plan"])
@@ -126,6 +137,10 @@ class Oracle:
             if self.verdicts.get(target) != "up":
                 return f"{target} is not agreed to be up: {self.verdicts.get(target, 'nothing is agreed')}"
         return f"the scope {next(iter(self.scopes))} has not ended" if self.scopes and self.verdicts else ""
+
+    def needs_person(self, subject: str) -> bool:
+        """Whether a plan of a subject waits for a person."""
+        return any(one.over == "needs a person" for one in self.plans.values() if one.subject == subject)
 
     def going(self) -> list[str]:
         """Plans that are neither over nor a person's to look after."""

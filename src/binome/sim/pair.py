@@ -8,6 +8,9 @@ where it waits for none; and whom it waits for it changes only through `sync` in
 
 A write is a name in a list; a promotion is when a standby stops to follow. Not modelled: positions in the log, slots,
 timelines, rewinding that fails, asynchronous replication.
+
+A switchover is what its primary does with the key `failover`: it stops to acknowledge, and hands the leader's key to
+the standby that has everything.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import msgspec
 
 from binome.core.plan import Command
 from binome.drivers.database.patroni import rest
-from binome.ports import Compare, EtcdError, EtcdUnknownError, KeyValue, Put
+from binome.ports import Compare, Delete, EtcdError, EtcdUnknownError, KeyValue, Put
 from binome.sim.etcd_client import SimulatedEtcd
 from binome.sim.history import Promoted, Wrote
 from binome.sim.process import Clock, Process
@@ -34,6 +37,7 @@ LOOP_S = 0.5
 STEPS_DOWN_S = 4.0
 """After so long without etcd a primary is none any more."""
 WRITE_EVERY_S = 0.25
+VERIFY_S = 3.0
 ROOT = "/service/db/"
 LEADER = f"{ROOT}leader"
 
@@ -49,8 +53,11 @@ class Member:
         self.waits_for = ""  # the standby whose answer a write needs
         self.follows = ""  # the primary that it has a stream from
         self.process: Process | None = None
-        self.promotions = 0
+        self.promoted_s = -1.0  # when it was promoted last
+        self.fenced = False  # its agent has stopped it, and it stays so over a restart
         self._downs = 0
+        self._count = 0
+        self._verified: dict[str, asyncio.Future[None]] = {}  # writes that somebody waits for
         self._lease = 0
         self._reached_s = 0.0
 
@@ -72,9 +79,22 @@ class Member:
     def falls(self, by: int) -> None:
         """One fault more (1) or less (-1) holds its server."""
         self._downs += by
-        if by > 0:
+        self._begin_or_end()
+
+    def set_fenced(self, fenced: bool) -> None:
+        """Its agent stops it, or lets it go on."""
+        self.fenced = fenced
+        self._begin_or_end()
+
+    def set_frozen(self, frozen: bool) -> None:
+        """Its Patroni stands still; the database goes on, and so does what follows it."""
+        if self.process is not None:
+            self.process.pause(frozen)
+
+    def _begin_or_end(self) -> None:
+        if self._downs or self.fenced:
             self.kill()
-        elif not self._downs:
+        elif self.process is None:
             self.start()
 
     @property
@@ -138,6 +158,8 @@ class Member:
     async def _lead(self, etcd: SimulatedEtcd, found: Mapping[str, KeyValue]) -> None:
         leader, sync = found["leader"], found.get("sync")
         names = _sync(found) or ()
+        if "failover" in found and await self._switch(etcd, found):
+            return
         if self.role != "primary":
             self._promote(names[1] if len(names) > 1 and names[0] == self.name else "")
         if leader.lease != self._lease:  # ours of an earlier life
@@ -161,9 +183,37 @@ class Member:
         else:
             self.waits_for = named or (self.waits_for if streaming else "")
 
+    async def _switch(self, etcd: SimulatedEtcd, found: Mapping[str, KeyValue]) -> bool:
+        """A switchover that was asked for: whether this member has handed the key over, or is about to."""
+        wanted = msgspec.json.decode(found["failover"].value)
+        other = self._world.pair.members.get(wanted["member"])
+        unchanged = [Compare(f"{ROOT}{key}", "mod_revision", found[key].mod_revision) for key in ("leader", "failover")]
+        place = found.get(f"members/{wanted['member']}")
+        may = (
+            other is not None
+            and place is not None
+            and other.follows == self.name
+            and other.name in (_sync(found) or ())
+        )
+        if wanted["leader"] != self.name or not may or other is None or place is None:
+            await etcd.transact(unchanged, [Delete(f"{ROOT}failover")])
+            return False
+        if self.role == "primary":
+            self._step_down()  # from here on it acknowledges nothing
+        if other.writes.keys() >= self.writes.keys():
+            handed: list[Put | Delete] = [
+                _agreed(other.name, ""),
+                Delete(f"{ROOT}failover"),
+                Put(f"{ROOT}leader", other.name.encode(), place.lease),
+            ]
+            await etcd.transact(unchanged, handed)
+        else:
+            await etcd.transact(unchanged, [Delete(f"{ROOT}failover")])
+        return True
+
     def _promote(self, waits_for: str) -> None:
         self.role, self.follows, self.waits_for = "primary", "", waits_for
-        self.promotions += 1
+        self.promoted_s = self._world.loop.now_s
         self._world.history.note("a database promoted")
         self._world.history.add(Promoted(self.name, tuple(self.writes)))
 
@@ -217,6 +267,18 @@ class Member:
 
     def _acknowledge(self, name: str) -> None:
         self._world.history.add(Wrote(self.name, name))
+        if name in self._verified:
+            self._verified.pop(name).set_result(None)
+
+    async def verified(self) -> bool:
+        """Whether a write of our own is acknowledged within VERIFY_S."""
+        self._count += 1
+        name = f"{self.name}/{self._count}"
+        waits = self._verified[name] = asyncio.get_running_loop().create_future()
+        self.write(name)
+        await asyncio.wait({waits}, timeout=VERIFY_S)
+        self._verified.pop(name, None)
+        return waits.done()
 
 
 class Pair:
@@ -264,12 +326,18 @@ class Pair:
     def has_come_about(self, command: Command) -> bool:
         """Whether what a command asks for is so: seen from outside, whatever its driver says."""
         arguments = command.arguments
-        if command.verb == "database.takeover":
-            return self.members[arguments["survivor"]].promotions > 0
+        match command.verb:
+            case "database.takeover":
+                return self._came_after(arguments["survivor"], arguments["lost"])
+            case "database.switchover":
+                return self._came_after(arguments["to"], arguments["primary"])
         # A standby that is back is waited for again: then nothing is left to be released.
         return (
             self.members[arguments["primary"]].waits_for != arguments["lost"] or self.members[arguments["lost"]].lives
         )
+
+    def _came_after(self, one: str, other: str) -> bool:
+        return self.members[one].promoted_s > self.members[other].promoted_s
 
     def unwell(self) -> str:
         """What is not whole, in a few words; nothing where all is."""

@@ -63,18 +63,18 @@ async def live(wish: Wish, world: World) -> None:
     now_ms = BEGIN_MS + int(world.loop.now_s * 1000)
     until_ms = now_ms + int(wish.for_s * 1000)
     begin = MaintenanceAsked(wish.name, wish.subject, until_ms, "new disks", wish.name)
-    await _ask(Draft(f"asked/{wish.name}", now_ms, "person", begin), wish, world)
+    await ask(Draft(f"asked/{wish.name}", now_ms, "person", begin), wish.first_asked, world)
     if wish.end_after_s:
         await asyncio.sleep(wish.end_after_s)
         now_ms = BEGIN_MS + int(world.loop.now_s * 1000)
         end = MaintenanceEndAsked(f"{wish.name}-end", wish.subject, wish.name)
-        await _ask(Draft(f"asked/{wish.name}-end", now_ms, "person", end), wish, world)
+        await ask(Draft(f"asked/{wish.name}-end", now_ms, "person", end), wish.first_asked, world)
 
 
-async def _ask(draft: Draft, wish: Wish, world: World) -> None:
+async def ask(draft: Draft, first_asked: int, world: World) -> None:
     """Asks until somebody says that the request is durable."""
     world.history.add(Asked(draft))
-    turn = wish.first_asked
+    turn = first_asked
     while True:
         node = world.nodes[turn % len(world.nodes)]
         if await _asked(draft, node.submit(draft)):

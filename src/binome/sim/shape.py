@@ -5,6 +5,7 @@ The seed's first word says what kind of night it is:
     7                plain: the journal, plans, agents, people
     looking/7        lookouts look, too, at servers and services that fail; no people
     takeover/7       and a database stands on two of the sites, with Patroni's keys in etcd
+    asked/7          the same, and people have a say: takeovers are confirmed, only shown, or left to them; and they ask
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from binome.core.target import targets
 from binome.estate import Estate, load
 from binome.sim.fault import Targets
 
-PLAIN, LOOKING, TAKEOVER = "plain", "looking", "takeover"
-NIGHTS = (PLAIN, LOOKING, TAKEOVER)
+PLAIN, LOOKING, TAKEOVER, ASKED = "plain", "looking", "takeover", "asked"
+NIGHTS = (PLAIN, LOOKING, TAKEOVER, ASKED)
 
 FEED = "feed"
 """The power feed that two sites share in some nights."""
@@ -32,7 +33,7 @@ domains: {feed: {kind: power}}
 lookout: {on: [LOOKOUTS], every: 1s, timeout: 800ms, fall: 3, rise: 2}
 services:
   web: {kind: http, on: [server-a1, server-b1], port: 8080, health: /health}
-  db: {kind: postgresql, on: [server-a0, server-b0], replication: synchronous, takeover: automatic,
+  db: {kind: postgresql, on: [server-a0, server-b0], replication: synchronous, takeover: MODE,
        act_after: ACT_AFTER, cooldown: 10m}
 """
 
@@ -47,8 +48,8 @@ class Shape:
         self.sites = ["a", "b", "c", "d", "e"][: 5 if chance.random() < 0.2 else 3]
         self.nodes = [f"lookout-{site}" for site in self.sites]
         self.servers = [f"server-{site}{number}" for site in self.sites[:2] for number in range(2)]
-        self.members = ["server-a0", "server-b0"] if self.night == TAKEOVER else []  # of the database
-        self.act_after = "2s"
+        self.members = ["server-a0", "server-b0"] if self.night in (TAKEOVER, ASKED) else []  # of the database
+        self.act_after, self.takeover, self.has_maintenance = "2s", "automatic", False
         self.fed: list[str] = []  # lookouts on one power feed
         self._drawn(chance)
         looked_at = [target.name for target in targets(self.estate())]
@@ -59,7 +60,8 @@ class Shape:
             looked_at=[name for name in looked_at if "lookout" not in name],
             vantages=self.nodes if looked_at else [],
             together=["+".join(group) for group in self.groups().values() if len(group) > 1],
-            pair=["db"] if self.night == TAKEOVER else [],
+            pair=["db"] if self.members else [],
+            goes_by_clocks=self.has_maintenance,
         )
 
     def _drawn(self, chance: Random) -> None:
@@ -71,6 +73,10 @@ class Shape:
         elif chance.random() < 0.4:
             self.nodes.append("lookout-a2")
         self.act_after = chance.choice(["350ms", "2s"])
+        if self.night == ASKED:
+            self.act_after = chance.choice(["350ms", "2s", "8s"])
+            self.takeover = chance.choice(["automatic", "confirm", "confirm", "shadow", "manual"])
+            self.has_maintenance = chance.random() < 0.4
 
     def site_of(self, name: str) -> str:
         """Where a server stands."""
@@ -94,6 +100,7 @@ class Shape:
             "SERVERS": servers,
             "LOOKOUTS": ", ".join(self.nodes),
             "ACT_AFTER": self.act_after,
+            "MODE": self.takeover,
         }.items():
             text = text.replace(word, value)
         return load(text.encode())

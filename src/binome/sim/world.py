@@ -14,20 +14,23 @@ from collections.abc import Sequence
 from random import Random
 
 from binome.core.entry import decode
+from binome.estate.model import PostgresqlService
 from binome.ports import Change
 from binome.sim.agent import Agent, SimulatedDriver
+from binome.sim.asking import Mood, People, mood
 from binome.sim.etcd import Cluster
 from binome.sim.fault import BEGIN_S, END_S, Fault
 from binome.sim.faults import plant
 from binome.sim.hearing import SimulatedHearing
-from binome.sim.history import Agreed, Ended, HandedOver, Held, History, Leads, Rebuilt, Watched
+from binome.sim.history import Agreed, Ended, HandedOver, Held, History, Leads, Rebuilt, Ruled, Watched
 from binome.sim.loop import SpinningError
 from binome.sim.network import Link, Network
 from binome.sim.node import Node
 from binome.sim.oracle import Oracle
 from binome.sim.pair import LEADER, Pair
 from binome.sim.people import Wish, live, wishes
-from binome.sim.shape import PLAIN, Shape
+from binome.sim.servers import Server, Servers
+from binome.sim.shape import ASKED, PLAIN, Shape
 from binome.sim.sights import Sights
 
 CONVERGED_WITHIN_S = 120.0
@@ -37,12 +40,14 @@ SETTLED_FOR_S = 3.0
 class World:
     """A night that is going on."""
 
-    def __init__(self, seed: str, shape: Shape, faults: Sequence[Fault], people: Sequence[Wish]) -> None:
+    def __init__(
+        self, seed: str, shape: Shape, faults: Sequence[Fault], people: Sequence[Wish], asking: Mood | None = None
+    ) -> None:
         self.history = History()
         self.loop = self.history.loop
         self.oracle = Oracle()
         self.acknowledged: set[str] = set()
-        self._wanted = len(people) + sum(bool(wish.end_after_s) for wish in people)
+        self.wanted = len(people) + sum(bool(wish.end_after_s) for wish in people)
 
         def chance(name: str) -> Random:
             return Random(f"{seed}/{name}")
@@ -52,17 +57,20 @@ class World:
         self.agents = {
             name: Agent(name, shape.site_of(name), self.history, chance(f"agent/{name}")) for name in shape.servers
         }
-        estate = shape.estate()
+        estate = self.estate = shape.estate()
         self.nodes: list[Node] = []
         self.sites, self._names = shape.sites, frozenset(shape.nodes)
         self.sights = Sights(estate, self.network, shape.site_of, chance, self._has_no_power)
         self.pair = Pair(shape.members, self, chance("pair"))
+        self.servers = Servers({name: shape.site_of(name) for name in shape.servers if shape.members}, self, chance)
         self.sights.watch_services(self.pair.is_down)
         sites = {name: shape.site_of(name) for name in shape.nodes}
         if estate.lookout is not None:
             groups = {place: tuple(names) for place, names in shape.groups().items()}
             lookout = estate.lookout
             self.history.add(Watched(groups, tuple(self.sights.targets), lookout.fall, lookout.rise))
+        if isinstance(service := estate.services.get("db"), PostgresqlService) and shape.members:
+            self.history.add(Ruled(service.takeover, service.act_after_ms))
         self.nodes = [
             Node(
                 name,
@@ -77,11 +85,14 @@ class World:
                 sites=sites,
                 living=self._living,
                 pair=self.pair if shape.members else None,
+                servers=self.servers,
                 beside_primary=site == shape.sites[0],
             )
             for name, site in sites.items()
         ]
         plant(self, faults)
+        if asking is not None:
+            People(asking, self, chance("asking/said"))
         for wish in people:
             self.loop.spawn(None, live(wish, self))
 
@@ -93,6 +104,10 @@ class World:
     def node(self, name: str) -> Node:
         """The lookout of that name."""
         return next(node for node in self.nodes if node.name == name)
+
+    def agents_on(self, name: str) -> list[Agent | Server]:
+        """What works for lookouts on a server: who holds it for people, and the agent, in nights that have one."""
+        return [one for one in (self.agents.get(name), self.servers.all.get(name)) if one is not None]
 
     def _has_no_power(self, name: str) -> bool:
         return any(node.name == name and node.downs for node in self.nodes)
@@ -144,30 +159,35 @@ class World:
         empty = [node for node in self.nodes if not node.mirrored or node in emptied]
         return self.holding() and len(empty) <= len(self.nodes) // 2 and not self._requested()
 
+    def _barred(self) -> str:
+        """Who does not serve as he did, unless a person has to see to that."""
+        return "" if self.oracle.needs_person("db") else self.servers.unwell()
+
     def _behind(self) -> list[str]:
         """The lookouts that are not there, or whose mirrors lack something."""
         return [node.name for node in self.nodes if node.store is None or node.store.head().hash != self.oracle.head]
 
     # -- the course of the night
 
-    def run(self) -> History:
-        """Lets the night pass; what was observed."""
+    def run(self, end_s: float = END_S) -> History:
+        """Lets the night pass, of which the faults are over at `end_s`; what was observed."""
         collecting = gc.isenabled()
         gc.disable()  # what the collector finalizes, and when, must not be a part of the night
         try:
-            self._run()
+            self._run(end_s)
         finally:
             self.loop.dispose()
+            self.servers.dispose()
             if collecting:
                 gc.enable()
         return self.history
 
-    def _run(self) -> None:
+    def _run(self, end_s: float) -> None:
         lacking = "not run to its end"
         try:
-            self.loop.run_until(END_S)
+            self.loop.run_until(end_s)
             settled_s = 0.0
-            while self.loop.now_s < END_S + CONVERGED_WITHIN_S and settled_s < SETTLED_FOR_S:
+            while self.loop.now_s < end_s + CONVERGED_WITHIN_S and settled_s < SETTLED_FOR_S:
                 self.loop.run_until(self.loop.now_s + 1)
                 lacking = self.lacking()
                 settled_s = 0.0 if lacking else settled_s + 1
@@ -187,8 +207,8 @@ class World:
 
     def lacking(self) -> str:
         """What has not converged yet, in a few words; nothing where all has."""
-        if len(self.acknowledged) < self._wanted:
-            return f"{self._wanted - len(self.acknowledged)} requests of people were not accepted"
+        if len(self.acknowledged) < self.wanted:
+            return f"{self.wanted - len(self.acknowledged)} requests of people were not accepted"
         if missing := sorted(self.acknowledged - self.oracle.ids):
             return f"{missing[0]} is not in the journal"
         if unanswered := self.oracle.unanswered():
@@ -197,7 +217,7 @@ class World:
             return f"{going[0]} has not ended"
         if unseen := self.oracle.unwell(self.sights.targets):
             return unseen
-        if torn := self.pair.unwell():
+        if torn := self.pair.unwell() or self._barred():
             return torn
         if behind := self._behind():
             return f"the mirror of {behind[0]} is behind"
@@ -209,8 +229,13 @@ class World:
         return " complains, though all is well: ".join(complaints[0]) if complaints else ""
 
 
-def night(seed: str, faults: Sequence[Fault]) -> History:
-    """The night of a seed under a schedule."""
+def night(seed: str, faults: Sequence[Fault], *, asking: Mood | None = None, end_s: float = END_S) -> History:
+    """The night of a seed under a schedule; with people of another mood than the seed's, or shorter, where wanted."""
     shape = Shape(seed)
-    people = wishes(seed, shape.servers, BEGIN_S, END_S - 5) if shape.night == PLAIN else []
-    return World(seed, shape, faults, people).run()
+    people = []
+    if shape.night == PLAIN:
+        people = wishes(seed, shape.servers, BEGIN_S, END_S - 5)
+    elif shape.night == ASKED and asking is None:
+        asking = mood(seed, shape.members)
+        people = wishes(seed, shape.members, BEGIN_S, END_S - 5) if shape.has_maintenance else []
+    return World(seed, shape, faults, people, asking).run(end_s)
