@@ -40,7 +40,7 @@ def sms(alarm: Alarm, link: str = "") -> str:
         (Refused.MANUAL, lambda: burned(littoral(takeover="manual"))),
         (Refused.NOT_SYNCHRONOUS, lambda: burned_with(DatabaseSeen("database", "sbg-db", ()))),
         (Refused.LAG, lambda: burned(littoral(replication="asynchronous"))),
-        (Refused.NO_QUORUM, lambda: burned_with(SEEN, SiteSilent("strasbourg", 2_000, ("gra-edge",), confirmed=False))),
+        (Refused.NOT_AGREED, lambda: burned_with(SEEN, SiteSilent("strasbourg", 2_000, ("gra-edge",), confirmed=False))),
     ],
 )
 def test_a_takeover_that_is_refused_is_paged_with_the_reason_while_the_loss_lasts(
