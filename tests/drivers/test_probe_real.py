@@ -134,7 +134,7 @@ def test_who_does_not_wait_for_the_standby_is_named(database: Database) -> None:
 def test_a_member_of_etcd_is_well_with_a_quorum_alone(tmp_path: Path) -> None:
     with LoopbackEtcd(tmp_path) as members:
         probe = EtcdProbe(surroundings())
-        found = [until_up(probe, "etcd", port) for port in members.ports]
+        found = [until_up(probe, "etcd", port, {"thorough": True}) for port in members.ports]
         assert sum(one.details["leads"] is True for one in found) == 1
         assert len({one.details["leader"] for one in found}) == 1
         members.kill(0)

@@ -113,7 +113,7 @@ class AgentWorld(World):
 
 async def next_order(channel: Channel) -> Order:
     """The next order that comes to an agent that the test plays."""
-    await channel.send(encode(Report(1, 0)))
+    channel.hand_over(encode(Report(1, 0)))
     while True:
         message = decode(await channel.receive())
         if isinstance(message, Order):

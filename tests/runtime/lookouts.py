@@ -98,7 +98,7 @@ class World:
         channel = await self.channel(own, to)
         hello = decode(await channel.receive())
         assert isinstance(hello, Hello)
-        await channel.send(encode(msgspec.structs.replace(hello, **other)))
+        channel.hand_over(encode(msgspec.structs.replace(hello, **other)))
         return channel
 
 

@@ -188,7 +188,7 @@ def test_an_agent_can_neither_order_nor_say_what_lookouts_say(tmp_path: Path) ->
         await world.connected("b", "a")
         for message in (Order(1, command()), Standing(9, True), Beat(1, 1, {}), Took(1)):
             thief = await world.played(world.identity("other"), "a")
-            await thief.send(encode(message))
+            thief.hand_over(encode(message))
             with pytest.raises(ChannelError):
                 while not isinstance(said := decode(await thief.receive()), Word):
                     pass
@@ -196,7 +196,7 @@ def test_an_agent_can_neither_order_nor_say_what_lookouts_say(tmp_path: Path) ->
                 raise ChannelError
         assert world.hands["b"].done == []
         as_lookout = await world.greeted(world.identity("other"), "a")
-        await as_lookout.send(encode(Beat(1, now_ms(), {})))
+        as_lookout.hand_over(encode(Beat(1, now_ms(), {})))
         said = decode(await as_lookout.receive())
         assert isinstance(said, Word) and "Beat, which is not for it to say" in said.why
         assert "other" not in world.peers["a"].heard
@@ -212,13 +212,13 @@ def test_nobody_reports_for_another_host(tmp_path: Path) -> None:
         await world.connected("other", "a")
         waiting = asyncio.ensure_future(roll.order("b", command(), 5))
         order = await next_order(honest)
-        await thief.send(encode(Done(order.number, Outcome("done", "a lie"))))
+        thief.hand_over(encode(Done(order.number, Outcome("done", "a lie"))))
         await until(says(world.peers["a"], "other, which came to a, was refused: the outcome of an order to another"))
         assert not waiting.done()
-        await honest.send(encode(Done(order.number, Outcome("failed", "the truth"))))
+        honest.hand_over(encode(Done(order.number, Outcome("failed", "the truth"))))
         assert await waiting == Outcome("failed", "the truth")
         invents = await world.played(world.identity("other"), "a")
-        await invents.send(encode(Done(order.number + 1, Outcome("done"))))
+        invents.hand_over(encode(Done(order.number + 1, Outcome("done"))))
         await until(says(world.peers["a"], "an order that nobody has given"))
 
     agents_night(tmp_path, test)
@@ -261,7 +261,7 @@ def test_another_version_or_file_is_let_in_and_said_but_another_estate_is_not(tm
         roll = world.lookout("a")
         older = await world.played(world.identity("other"), "a", version="0.0.1")
         await world.connected("other", "a")
-        await older.send(encode(Report(1, 0, False, ["the disk is full"])))
+        older.hand_over(encode(Report(1, 0, False, ["the disk is full"])))
         await until(lambda: len(roll.problems()) == 2)
         assert roll.problems() == [
             "the agent of other: the disk is full",
@@ -464,7 +464,7 @@ def test_an_agent_may_ask_for_its_own_certificate_alone(tmp_path: Path) -> None:
     async def test(world: AgentWorld) -> None:
         world.lookout("a")
         agent = await world.played(world.identity("other"), "a")
-        await agent.send(encode(Ask(1, Renew(b"no request"))))
+        agent.hand_over(encode(Ask(1, Renew(b"no request"))))
         said = decode(await agent.receive())
         assert isinstance(said, Word), "a lookout without answers hears no questions"
 

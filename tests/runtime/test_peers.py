@@ -87,8 +87,8 @@ def test_a_whole_list_takes_the_place_of_the_one_before_at_once(tmp_path: Path) 
 
         async def say(of: dict[str, Judged], begins: bool, ends: bool) -> None:
             raw = {target: msgspec.Raw(encode(value)) for target, value in of.items()}
-            await channel.send(encode(Verdicts(raw, begins, ends)))
-            await channel.send(encode(Beat(1, now_ms(), {})))
+            channel.hand_over(encode(Verdicts(raw, begins, ends)))
+            channel.hand_over(encode(Beat(1, now_ms(), {})))
             assert isinstance(decode(await channel.receive()), Took)
 
         await say({"t1": UP, "t2": UP}, True, True)
@@ -291,7 +291,7 @@ def test_what_is_not_for_it_to_say_ends_the_connection_and_is_said(tmp_path: Pat
     async def test(world: World) -> None:
         a = world.start("a")
         channel = await world.greeted(world.identity("b"), "a")
-        await channel.send(frame)
+        channel.hand_over(frame)
         assert isinstance(decode(await channel.receive()), Refused)
         with pytest.raises(ChannelError):
             await channel.receive()
@@ -310,9 +310,9 @@ def test_a_server_that_is_no_lookout_may_ask_and_no_more(tmp_path: Path) -> None
         world.start("a", answers=answers)
         own = world.identity("other")
         channel = await world.greeted(own, "a")
-        await channel.send(encode(Ask(1, Renew(b""))))
+        channel.hand_over(encode(Ask(1, Renew(b""))))
         assert b"other" in await channel.receive()
-        await channel.send(encode(Beat(1, 0, {})))
+        channel.hand_over(encode(Beat(1, 0, {})))
         assert isinstance(decode(await channel.receive()), Refused)
 
     night(tmp_path, test)
@@ -345,12 +345,12 @@ def test_who_trickles_is_let_go_within_seconds_and_delays_nobody(tmp_path: Path,
             tls = channel._tls
         else:
             await begun()
-            reader, writer = await asyncio.open_connection(*world.places["a"])
-            tls = Tls(reader, writer, own.dialling, "a")
+            loop = asyncio.get_running_loop()
+            _, tls = await loop.create_connection(lambda: Tls(own.dialling, "a"), *world.places["a"])
             await tls.handshake()
         begun_s = time.monotonic()
         tls.write((1000).to_bytes(4, "big"))
-        while not tls._writer.is_closing():
+        while not tls.transport.is_closing():
             assert time.monotonic() - begun_s < 4
             tls.write(b"x")
             await asyncio.sleep(0.2)
@@ -458,7 +458,7 @@ def test_a_second_connection_takes_the_place_of_the_first(tmp_path: Path) -> Non
         first = await world.greeted(own, "b")
         second = await world.greeted(own, "b")
         for channel in (second, first):
-            await channel.send(encode(Beat(1, now_ms(), {})))
+            channel.hand_over(encode(Beat(1, now_ms(), {})))
         assert decode(await second.receive()) == Took(1)
         with pytest.raises(ChannelError):
             await first.receive()
@@ -478,7 +478,7 @@ class Frozen:
     async def serve(self, channel: Channel) -> None:
         self.met += 1
         assert self.hello
-        await channel.send(encode(self.hello))
+        channel.hand_over(encode(self.hello))
         await asyncio.sleep(60)
 
 
@@ -518,12 +518,14 @@ class Stuck:
     async def listen(self, _: Callable[[Channel], Awaitable[None]]) -> None:
         await asyncio.Event().wait()
 
-    async def send(self, _: bytes) -> None:
+    def hand_over(self, _: bytes) -> bool:
         self.sent += 1
-        if self.sent > 1:
-            await asyncio.Event().wait()
+        return self.sent <= 1
 
-    async def receive(self) -> bytes:
+    async def drained(self) -> None:
+        await asyncio.Event().wait()
+
+    async def receive(self, _: float | None = None) -> bytes:
         if self.sent:
             await asyncio.Event().wait()
         return self.hello

@@ -103,7 +103,8 @@ class AgentLink:
         self._asked[number] = answer
         try:
             async with asyncio.timeout(timeout_s):
-                await channel.send(encode(Ask(number, request)))
+                channel.hand_over(encode(Ask(number, request)))
+                await channel.drained()
                 return await answer
         except TimeoutError:
             raise NoAnswerError(f"{self.lookout}: no answer within {timeout_s:g} s") from None
@@ -176,7 +177,7 @@ class AgentLink:
         while True:
             match decode(await channel.receive()):
                 case Took():
-                    pass
+                    pass  # lookouts of an older version say so
                 case Order() as order:
                     self._obey(channel, order)
                 case Standing() as word:
@@ -206,4 +207,5 @@ class AgentLink:
             await self._put(channel, Done(order.number, outcome))
 
     async def _put(self, channel: Channel, message: Message) -> None:
-        await channel.send(encode(message))
+        channel.hand_over(encode(message))
+        await channel.drained()

@@ -32,7 +32,6 @@ from binome.runtime.peer_messages import (
     Report,
     Revoked,
     Standing,
-    Took,
     encode,
 )
 from binome.runtime.peer_speech import heard, put
@@ -97,7 +96,8 @@ class Agents:
         one.orders[number] = answer
         try:
             async with asyncio.timeout(timeout_s):
-                await one.channel.send(encode(Order(number, msgspec.structs.replace(command, server=server))))
+                one.channel.hand_over(encode(Order(number, msgspec.structs.replace(command, server=server))))
+                await one.channel.drained()
                 return await answer
         except TimeoutError:
             return Outcome("unknown", f"{server}: its agent gave no answer within {timeout_s:g} s")
@@ -174,7 +174,6 @@ class Agents:
         match message:
             case Report():
                 one.report, one.at_s = message, self._clock.monotonic_s()
-                await put(one.channel, Took(message.sequence))
                 if message.fenced and (word := self._word(server)) is not None:
                     await put(one.channel, word)
                 await self._tell_newer(one)

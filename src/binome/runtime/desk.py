@@ -119,7 +119,7 @@ class Desk:
             self._end(wanted)
             self._alone = [one for one in self._alone if one.name in self._known_as.values()]
         self._acknowledge(state)
-        if led:
+        if led and next(self._observed(state, now_ms), None) is not None:
             self._changed()
 
     def shown(self) -> list[Page]:

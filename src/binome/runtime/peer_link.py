@@ -18,7 +18,6 @@ from binome.ports import Clock
 from binome.runtime.peer_messages import (
     Answer,
     Ask,
-    Beat,
     BreachError,
     Hello,
     Message,
@@ -37,6 +36,8 @@ from binome.runtime.peer_speech import SILENT_S, greeting, put, refusal, until_o
 from binome.runtime.peer_transport import Channel, ChannelError, RefusedError, Transport
 
 BEAT_S = 0.1
+TOOK_EVERY = 3
+"""One beat of so many is answered: enough to know that they are taken."""
 HELLO_S = 2.0
 RETRY_S = 0.2
 RETRY_AT_MOST_S = 2.0
@@ -60,8 +61,8 @@ class Own(Protocol):
     def hello(self) -> Hello:
         """What it runs on now."""
 
-    def beat(self, sequence: int) -> Beat:
-        """Its heartbeat now."""
+    def beat(self) -> bytes:
+        """Its heartbeat now, as it is sent."""
 
     def newer_list(self, number: int) -> bytes | None:
         """Its list of what was revoked, where that is newer than the one of this number."""
@@ -88,6 +89,7 @@ class Link:
         self._to_tell: deque[bytes] = deque(maxlen=TELLING_AT_ONCE)
         self._asked: dict[int, asyncio.Future[Reply]] = {}
         self._took_s = 0.0
+        self._fault: ChannelError | None = None  # why the connection is to be given up
         self._list_sent = 0  # the number of the list that the other one has, as far as we know
 
     # -- what others want sent
@@ -103,6 +105,22 @@ class Link:
         """Sends what became of pages, if there is a connection: whoever tells it tells it again now and then."""
         if self._channel is not None:
             self._to_tell.append(told)
+            self._wake.set()
+
+    def beat(self, frame: bytes) -> None:
+        """Sends a beat, if there is a connection; gives up one on which they are not taken, or not wanted."""
+        channel = self._channel
+        if channel is None:
+            return
+        try:
+            if self._clock.monotonic_s() - self._took_s > SILENT_S + TOOK_EVERY * BEAT_S:
+                raise ChannelError(f"it took nothing for {SILENT_S:g} s")
+            if why := channel.objection():
+                raise RefusedError(why)
+            channel.hand_over(frame)
+        except ChannelError as error:
+            self._fault = error
+        if self._fault is not None or self._own.newer_list(self._list_sent):
             self._wake.set()
 
     async def ask(self, request: Request, timeout_s: float) -> Reply:
@@ -167,7 +185,7 @@ class Link:
     async def _speak(self, channel: Channel) -> None:
         self._channel = channel
         self._pending, self._whole, self._begun = dict(self._all), True, False
-        self._took_s = self._clock.monotonic_s()
+        self._took_s, self._fault = self._clock.monotonic_s(), None
         self.trouble = ""
         self._said("")
         await until_one_ends(self._send(channel), self._receive(channel))
@@ -185,26 +203,16 @@ class Link:
                 answer.set_exception(NotAskedError(lost) if number in unsent else NoAnswerError(lost))
 
     async def _send(self, channel: Channel) -> None:
-        sequence, next_beat_s = 0, self._clock.monotonic_s()
+        """Sends what waits beside the beats; ends where the connection is to be given up."""
+        self.beat(self._own.beat())
         while True:
-            now_s = self._clock.monotonic_s()
-            if now_s >= next_beat_s:
-                if now_s - self._took_s > SILENT_S + BEAT_S:
-                    raise ChannelError(f"it took nothing for {SILENT_S:g} s")
-                if why := channel.objection():
-                    raise RefusedError(why)
-                sequence += 1
-                await put(channel, self._own.beat(sequence))
-                next_beat_s = max(next_beat_s + BEAT_S, now_s)  # beats that were missed are not made up for
-            elif (message := self._next()) is not None:
+            self._wake.clear()
+            if self._fault is not None:
+                raise self._fault
+            if (message := self._next()) is not None:
                 await put(channel, message)
             else:
-                self._wake.clear()
-                try:
-                    async with asyncio.timeout(next_beat_s - now_s):
-                        await self._wake.wait()
-                except TimeoutError:
-                    pass
+                await self._wake.wait()
 
     def _next(self) -> Message | None:
         """What is to be said beside the beats, the most urgent first."""

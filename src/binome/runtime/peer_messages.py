@@ -3,7 +3,7 @@
     who dialled                        who listens
                                        ◄ Hello        who listens speaks first: nothing of ours is on its way then
     Hello ►                                           that could hide a refusal; both compare, and say what differs
-    Beat ► every 100 ms                ◄ Took         that the beat was taken
+    Beat ► every 100 ms                ◄ Took         that the beat was taken: one of three is answered
     Verdicts ► whole once, then changes
     Revoked ► to who has an older list
     Pages ► what became of pages, when it is new and now and then
@@ -13,7 +13,7 @@
 What an agent and a lookout say to each other, on the connection that the agent dialled; the rest is as above:
 
     an agent                           a lookout
-    Report ► every 500 ms              ◄ Took; and, from who leads, to one that has fenced itself, Standing
+    Report ► every 500 ms              ◄ Standing     from who leads, to one that has fenced itself
     Done ►                             ◄ Order        a command; only lookouts say so, and only where they were dialled
 
 Nobody says who he is: that stands in his certificate. What does not fit is a breach, and ends the connection.

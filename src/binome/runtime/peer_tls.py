@@ -18,7 +18,7 @@ from binome.ports import Clock
 from binome.runtime.identity import Identity, IdentityError, Named
 from binome.runtime.peer_messages import MAX_BYTES, Refused, encode
 from binome.runtime.peer_transport import Channel, ChannelError, RefusedError
-from binome.runtime.tls import Tls
+from binome.runtime.tls import LateError, Tls
 from binome.shown import shown
 
 HANDSHAKE_S = 2.0
@@ -71,14 +71,15 @@ class TlsTransport:
 
     async def dial(self, server: str) -> Channel:
         """A channel to a server of the estate. Raises ChannelError, or RefusedError."""
-        writer: asyncio.StreamWriter | None = None
+        tls: Tls | None = None
         try:
             async with asyncio.timeout(HANDSHAKE_S):
-                reader, writer = await asyncio.open_connection(*self._places[server])
+                _, tls = await asyncio.get_running_loop().create_connection(
+                    lambda: Tls(self._identity.dialling, server), *self._places[server]
+                )
             if self._signs is not None:
-                self._signs.connected(server, writer.get_extra_info("socket"))
+                self._signs.connected(server, tls.transport.get_extra_info("socket"))
             async with asyncio.timeout(self._handshake_s):
-                tls = Tls(reader, writer, self._identity.dialling, server)
                 await tls.handshake()
                 return self._judged(tls, server)
         except TimeoutError:
@@ -88,20 +89,22 @@ class TlsTransport:
                 self._signs.refused(server)
             raise _lost(error) from error
         except BaseException:
-            if writer is not None:
-                writer.close()
+            if tls is not None:
+                tls.transport.close()
             raise
 
     async def listen(self, met: Callable[[Channel], Awaitable[None]]) -> None:
         """Serves this server's own place until it is cancelled; a port that is taken is a problem, and tried again."""
         address, port = self._places[self._identity.server]
 
-        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self._accept(reader, writer, met)
+        def accept(tls: Tls) -> None:
+            self._accept(tls, met)
 
         while True:
             try:
-                server = await asyncio.start_server(accept, address, port, backlog=AT_ONCE)
+                server = await asyncio.get_running_loop().create_server(
+                    lambda: Tls(self._identity.listening, met=accept), address, port, backlog=AT_ONCE
+                )
             except OSError as error:
                 reason = os.strerror(error.errno) if error.errno else str(error)
                 self._port_trouble = f"no lookout can reach this one: {address} port {port}: {reason}"
@@ -115,41 +118,27 @@ class TlsTransport:
                 for task in self._open:
                     task.cancel()
 
-    def _accept(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        met: Callable[[Channel], Awaitable[None]],
-    ) -> None:
-        whence = str((writer.get_extra_info("peername") or ("somewhere",))[0])
+    def _accept(self, tls: Tls, met: Callable[[Channel], Awaitable[None]]) -> None:
+        whence = str((tls.transport.get_extra_info("peername") or ("somewhere",))[0])
         if self._unknown >= AT_ONCE or len(self._open) >= 2 * AT_ONCE:
-            writer.transport.abort()
+            tls.transport.abort()
             self._turned_away(whence, "too many connections at once")
             return
-        task = asyncio.ensure_future(self._serve(reader, writer, whence, met))
+        task = asyncio.ensure_future(self._serve(tls, whence, met))
         self._open.add(task)
         task.add_done_callback(self._open.discard)
 
-    async def _serve(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        whence: str,
-        met: Callable[[Channel], Awaitable[None]],
-    ) -> None:
+    async def _serve(self, tls: Tls, whence: str, met: Callable[[Channel], Awaitable[None]]) -> None:
         try:
-            channel = await self._welcome(reader, writer, whence)
+            channel = await self._welcome(tls, whence)
             if channel is not None:
                 await met(channel)
         finally:
-            writer.close()
+            tls.transport.close()
 
-    async def _welcome(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, whence: str
-    ) -> TlsChannel | None:
+    async def _welcome(self, tls: Tls, whence: str) -> TlsChannel | None:
         """The channel to whoever came; None where he was turned away."""
         self._unknown += 1
-        tls = Tls(reader, writer, self._identity.listening)
         try:
             async with asyncio.timeout(HANDSHAKE_S):
                 await tls.handshake()
@@ -196,36 +185,52 @@ class TlsChannel:
 
     def __init__(self, tls: Tls, named: Named, identity: Identity, clock: Clock) -> None:
         self._tls, self._named, self._identity, self._clock = tls, named, identity, clock
+        self._judged_by = identity.revoked  # the list by which the other end was let in last
+        self._loop = asyncio.get_running_loop()
 
     @property
     def named(self) -> Named:
         """Who the other end has proved to be."""
         return self._named
 
-    async def send(self, frame: bytes) -> None:
-        """Hands a frame over. Raises ChannelError."""
+    def hand_over(self, frame: bytes) -> bool:
+        """Hands a frame over, and never waits; whether the other end reads. Raises ChannelError."""
         try:
             self._tls.write(_framed(frame))
+        except OSError as error:
+            raise _lost(error) from error
+        return not self._tls.is_full
+
+    async def drained(self) -> None:
+        """Waits while the other end does not read. Raises ChannelError."""
+        try:
             await self._tls.drain()
         except OSError as error:
             raise _lost(error) from error
 
-    async def receive(self) -> bytes:
-        """The next frame. Raises ChannelError."""
+    async def receive(self, within_s: float | None = None) -> bytes:
+        """The next frame. Raises ChannelError, also where none comes in time."""
+        until_s = None if within_s is None else self._loop.time() + within_s
         try:
-            length = int.from_bytes(await self._tls.read_exactly(_HEAD_BYTES), "big")
+            length = int.from_bytes(await self._tls.read_exactly(_HEAD_BYTES, until_s), "big")
             if length > MAX_BYTES:
                 raise ChannelError(f"a frame of {length} bytes, and the longest is {MAX_BYTES}")
-            return await self._tls.read_exactly(length)
+            return await self._tls.read_exactly(length, until_s)
+        except LateError:
+            raise ChannelError(f"nothing for {within_s:g} s") from None
         except OSError as error:
             raise _lost(error) from error
 
     def objection(self) -> str | None:
-        """Why the other end would not be let in any more, if so."""
+        """Why the other end would not be let in any more, if so: it is asked at each word of his, so cheaply."""
+        now_ms, revoked = self._clock.now_ms(), self._identity.revoked
+        if revoked is self._judged_by and self._named.begins_ms <= now_ms <= self._named.ends_ms:
+            return None
         try:
-            self._identity.judge_again(self._named, self._clock.now_ms())
+            self._identity.judge_again(self._named, now_ms)
         except IdentityError as error:
             return str(error)
+        self._judged_by = revoked
         return None
 
     def close(self) -> None:

@@ -27,11 +27,14 @@ class Channel(Protocol):
     def named(self) -> Named:
         """Who the other end has proved to be."""
 
-    async def send(self, frame: bytes) -> None:
-        """Hands a frame over; waits while the other end does not read. Raises ChannelError."""
+    def hand_over(self, frame: bytes) -> bool:
+        """Hands a frame over, and never waits; whether the other end reads, as far as is known. Raises ChannelError."""
 
-    async def receive(self) -> bytes:
-        """The next frame. Raises ChannelError, also for a frame that is too long."""
+    async def drained(self) -> None:
+        """Waits while the other end does not read. Raises ChannelError."""
+
+    async def receive(self, within_s: float | None = None) -> bytes:
+        """The next frame. Raises ChannelError, also for a frame that is too long, or comes in time."""
 
     def objection(self) -> str | None:
         """Why the other end would not be let in any more, if so."""

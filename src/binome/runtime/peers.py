@@ -26,7 +26,7 @@ import msgspec
 from binome.estate import Estate
 from binome.ports import Clock
 from binome.runtime.identity import Identity, IdentityError
-from binome.runtime.peer_link import BEAT_S, HELLO_S, Link
+from binome.runtime.peer_link import BEAT_S, HELLO_S, TOOK_EVERY, Link
 from binome.runtime.peer_messages import (
     PROTOCOL,
     SAID_LENGTH,
@@ -146,6 +146,7 @@ class Peers(Generic[Judged]):
         self._begun_s = clock.monotonic_s()
         self._were_silent: frozenset[str] = frozenset()
         self._inward: dict[str, Channel] = {}
+        self._sequence = 0  # of our last beat
 
     def _link(self, other: str) -> Link:
         return Link(self, other, self._transport, self._clock, lambda why: self._tell(other, "to", why))
@@ -157,7 +158,7 @@ class Peers(Generic[Judged]):
         self._begun_s = self._clock.monotonic_s()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._transport.listen(self._met))
-            group.create_task(self._watch())
+            group.create_task(self._beat())
             for link in self._links.values():
                 group.create_task(link.run())
 
@@ -221,11 +222,11 @@ class Peers(Generic[Judged]):
         number = 0 if self._identity is None else self._identity.revoked.number
         return msgspec.structs.replace(self._hello, revoked=number)
 
-    def beat(self, sequence: int) -> Beat:
-        """Its heartbeat now."""
+    def beat(self) -> bytes:
+        """Its heartbeat now, as it is sent to all."""
         ages = {peer: round(since_s * 1000) for peer, since_s in self.heard.items()}
         jobs = {job: round(age_s * 1000) for job, age_s in self._jobs.ages_s().items()} if self._jobs else {}
-        return Beat(sequence, max(self._clock.now_ms(), 0), ages, jobs)
+        return encode(Beat(self._sequence, max(self._clock.now_ms(), 0), ages, jobs))
 
     def newer_list(self, number: int) -> bytes | None:
         """Its list of what was revoked, where that is newer than the one of this number."""
@@ -295,8 +296,7 @@ class Peers(Generic[Judged]):
                     raise ChannelError("it has opened another connection")
                 match message:
                     case Beat() if one is not None:
-                        self._beat_came(one, message)
-                        await put(channel, Took(message.sequence))
+                        await self._beat_came(channel, one, message)
                     case Verdicts() if one is not None:
                         self._verdicts_came(peer, one, message)
                     case Revoked(pem):
@@ -316,13 +316,16 @@ class Peers(Generic[Judged]):
             for task in answering:
                 task.cancel()
 
-    def _beat_came(self, one: _Heard[Judged], beat: Beat) -> None:
+    async def _beat_came(self, channel: Channel, one: _Heard[Judged], beat: Beat) -> None:
         one.at_s = self._clock.monotonic_s()
         one.ages = {peer: age_ms for peer, age_ms in beat.ages.items() if peer in self._servers}
         one.apart_ms = abs(self._clock.now_ms() - beat.at_ms)
         if self._jobs is not None and beat.jobs:
             self._jobs.heard({job: age_ms / 1000 for job, age_ms in beat.jobs.items()})
-        self._look()
+        if channel.named.server in self._were_silent:
+            self._look()
+        if beat.sequence % TOOK_EVERY == 1:
+            await put(channel, Took(beat.sequence))
 
     def _verdicts_came(self, peer: str, one: _Heard[Judged], message: Verdicts) -> None:
         came: dict[str, Judged] = {}
@@ -368,11 +371,18 @@ class Peers(Generic[Judged]):
         with suppress(ChannelError):  # it has gone, and says so itself
             await put(channel, Refused(why[:1000]))
 
-    async def _watch(self) -> None:
-        """Notices that a peer has fallen silent: nothing comes then that would tell."""
+    async def _beat(self) -> None:
+        """Says ten times a second that this lookout lives, and notices who does not: nothing comes that would tell."""
+        next_s = self._clock.monotonic_s()
         while True:
-            await self._clock.sleep(BEAT_S)
+            self._sequence += 1
+            frame = self.beat()
+            for link in self._links.values():
+                link.beat(frame)
             self._look()
+            now_s = self._clock.monotonic_s()
+            next_s = max(next_s + BEAT_S, now_s)  # beats that were missed are not made up for
+            await self._clock.sleep(next_s - now_s)
 
     def _look(self) -> None:
         silent = frozenset(one.peer for one in self.silent())

@@ -85,7 +85,8 @@ class Watch:
         self._knocks = Knocks(_doors(self._watchers, estate, self.targets), clock, knock)
         self._clock, self._hearing, self._changed = clock, hearing, changed
         self._spoken_to: Hearing | None = None
-        self._silences: object = None  # what was seen of them last
+        self._unheard: set[str] = set()  # the peers that were not heard a moment ago
+        self._silences: dict[str, tuple[int, bool | None]] = {}  # what was seen of them last
 
     def saw(self, observation: Observation) -> None:
         """Takes in a look of ours."""
@@ -172,6 +173,9 @@ class Watch:
             return
         heard_ms = _in_ms(hearing.heard)
         unheard = {peer for peer, age_ms in heard_ms.items() if age_ms >= MISSED_MS // 2}
+        if not unheard and not self._unheard:
+            return  # nearly always
+        self._unheard = unheard
         self._knocks.at(site for site, there in self._watchers.sites.items() if set(there) <= unheard)
         missed = self._watchers.missed(self.name, heard_ms, hearing.seen_by)
         silences = {

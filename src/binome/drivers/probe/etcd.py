@@ -2,7 +2,7 @@
 
     ca, cert, key, tls     over TLS, with a file of authorities, and a certificate of ours where the member asks for one
 
-A thorough look asks for the list of members as well, and for the clock.
+A thorough look asks for the member's state and for the list of members as well, and for the clock.
 (etcd's documentation, "Monitoring etcd", `/health`; the gateway's `/v3/maintenance/status`, `/v3/cluster/member/list`.)
 """
 
@@ -21,20 +21,22 @@ _MEMBERS = 100
 
 
 class EtcdProbe:
-    """A `Probe` that asks one member for its health, then for its state."""
+    """A `Probe` that asks one member for its health."""
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._clock = surroundings.clock
         self._reach = Reach(surroundings.named)
 
     async def look(self, target: Target) -> Finding:
-        """Up when the member is healthy; details: `member`, `leader` (ids), `leads`, `version`, `size_bytes`.
+        """Up when the member is healthy.
 
-        Of a thorough look besides: `members` is how many it knows, `member/ID` is `NAME PEER-URLS`, with `-` for the
-        name of one that never ran; `clock_least_ms`, `clock_most_ms`.
+        Details of a thorough look: `member`, `leader` (ids), `leads`, `version`, `size_bytes`; `members` is how many it
+        knows, `member/ID` is `NAME PEER-URLS`, with `-` for the name of one that never ran; `clock_least_ms`,
+        `clock_most_ms`.
         """
         found = await timed(target, self._clock, self._ask(target))
-        return await thoroughly(found, target, [lambda: self._members(target), lambda: self._time(target)])
+        questions = [lambda: self._state(target), lambda: self._members(target), lambda: self._time(target)]
+        return await thoroughly(found, target, questions)
 
     async def _ask(self, target: Target) -> Finding:
         request = await self._request(target)
@@ -42,7 +44,7 @@ class EtcdProbe:
         if text(said.get("health")) != "true" or response.status != 200:
             reason = text(said.get("reason"))
             raise WrongError("it is not healthy" + (f": {reason}" if reason else ""))
-        return up("it is healthy", await self._details(request))
+        return up("it is healthy")
 
     async def _request(self, target: Target) -> Request:
         address, options = await self._reach.address_of(target.address), target.options
@@ -67,12 +69,10 @@ class EtcdProbe:
         request = (await self._request(target))._replace(path="/version")
         return await clock_of(request, self._clock)()
 
-    async def _details(self, request: Request) -> Details:
-        """What the member says of itself; nothing where it does not: health was the question."""
-        try:
-            _, said = await asked(request._replace(path="/v3/maintenance/status", body=b"{}"))
-        except (WrongError, OSError):
-            return {}
+    async def _state(self, target: Target) -> Details:
+        """What the member says of itself."""
+        request = (await self._request(target))._replace(path="/v3/maintenance/status", body=b"{}")
+        _, said = await asked(request)
         header = said.get("header")
         member = number(header.get("member_id")) if isinstance(header, dict) else None
         leader = number(said.get("leader"))
