@@ -19,13 +19,12 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from asyncio import StreamReader
 from typing import Any
 
 from binome.core.target import Target
 from binome.drivers.probe.shared.findings import WrongError, printable, timed, up
 from binome.drivers.probe.shared.reach import Reach
-from binome.drivers.probe.shared.stream import connected
+from binome.drivers.probe.shared.talk import Talk, talking
 from binome.ports import Finding, Surroundings
 
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
@@ -75,15 +74,15 @@ class PostgresqlProbe:
 
     async def _ask(self, target: Target) -> Finding:
         address = await self._reach.address_of(target.address)
-        async with connected(address, target.port) as (reader, writer):
-            writer.write(_SSL_REQUEST)
-            letter = await reader.readexactly(1)
+        async with talking(address, target.port) as talk:
+            talk.send(_SSL_REQUEST)
+            letter = await talk.read_exactly(1)
             if letter == b"S":
                 return up("it takes connections, over TLS", {"tls": True})
             if letter != b"N":
-                raise WrongError(f"it does not speak PostgreSQL: {printable(letter + await _more(reader))}")
-            writer.write(_startup(str(target.options.get("user", "binome"))))
-            return await _answered(reader)
+                raise WrongError(f"it does not speak PostgreSQL: {printable(letter + await _more(talk))}")
+            talk.send(_startup(str(target.options.get("user", "binome"))))
+            return await _answered(talk)
 
     async def _queried(self, target: Target, left_s: float) -> dict[str, Any]:
         """Role and lag, if they come in time; why not, otherwise."""
@@ -134,13 +133,13 @@ def _startup(user: str) -> bytes:
     return struct.pack("!i", len(body) + 4) + body
 
 
-async def _answered(reader: StreamReader) -> Finding:
+async def _answered(talk: Talk) -> Finding:
     """The answer to the startup message. Raises WrongError where it is none."""
-    head = await reader.readexactly(5)
+    head = await talk.read_exactly(5)
     letter, length_bytes = chr(head[0]), int.from_bytes(head[1:], "big") - 4
     if letter not in "REvN" or not 0 <= length_bytes <= _LONGEST_BYTES:
-        raise WrongError(f"it does not speak PostgreSQL: {printable(head + await _more(reader))}")
-    body = await reader.readexactly(length_bytes)
+        raise WrongError(f"it does not speak PostgreSQL: {printable(head + await _more(talk))}")
+    body = await talk.read_exactly(length_bytes)
     if letter == "E":
         fields = {part[:1]: part[1:].decode("utf-8", "backslashreplace") for part in body.split(b"\0") if part}
         if b"C" not in fields or b"M" not in fields:
@@ -152,10 +151,10 @@ async def _answered(reader: StreamReader) -> Finding:
     return up(f"it takes connections, and asks for {_QUESTIONS.get(asks, 'credentials')}")
 
 
-async def _more(reader: StreamReader) -> bytes:
+async def _more(talk: Talk) -> bytes:
     """What else is there already of an answer that is none."""
     try:
         async with asyncio.timeout(0.05):
-            return await reader.read(60)
-    except (TimeoutError, OSError):
+            return await talk.read_some(60)
+    except (OSError, EOFError):  # TimeoutError is an OSError
         return b""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from binome.core.target import Target
 from binome.drivers.probe.shared.findings import timed, up
 from binome.drivers.probe.shared.reach import Reach
-from binome.drivers.probe.shared.stream import connected
+from binome.drivers.probe.shared.talk import talking
 from binome.ports import Finding, Surroundings
 
 
@@ -22,5 +22,5 @@ class TcpProbe:
 
     async def _ask(self, target: Target) -> Finding:
         address = await self._reach.address_of(target.address)
-        async with connected(address, target.port):
+        async with talking(address, target.port):
             return up("it takes the connection")
