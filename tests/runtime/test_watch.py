@@ -125,7 +125,7 @@ def test_a_silent_site_is_knocked_at_and_told_of_and_its_first_word_too() -> Non
             assert one.recorded() == [], "something there answers"
             one.watch._knocks.answered["strasbourg"] = False
             changes = one.changes
-            await one.clock.pass_(0.05)
+            await one.clock.pass_(0.1)  # a tick, and a half at most before it
             assert one.changes > changes
             (fact,) = one.recorded()
             assert fact == SiteSilent("strasbourg", 2_000, ("gra-edge", "par-watch"), confirmed=True)

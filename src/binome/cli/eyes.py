@@ -16,6 +16,7 @@ from binome.runtime.databases import Databases
 from binome.runtime.heartbeats import Heartbeats, listen
 from binome.runtime.listener import Listener
 from binome.runtime.prober import Prober
+from binome.runtime.ticks import Ticks
 from binome.runtime.watch import Hearing, Watch
 
 
@@ -31,6 +32,7 @@ class Eyes:
         etcd: Etcd | None,
         hearing: Callable[[], Hearing | None],
         changed: Callable[[], None],
+        ticks: Ticks,
     ) -> None:
         looked_at = targets(estate)
         self._estate, self._server = estate, server
@@ -38,8 +40,8 @@ class Eyes:
         self.beats = Heartbeats(dict(self._tokens()), clock)
         loaded = load(looked_at, Surroundings(clock, named_addresses(estate), _secret, self.beats))
         self._problems += loaded.problems
-        self.watch = Watch(estate, server, looked_at, clock, hearing=hearing, changed=changed)
-        self.prober = Prober(looked_at, loaded.probes, clock, self.watch.saw, vantage=server)
+        self.watch = Watch(estate, server, looked_at, clock, hearing=hearing, changed=changed, ticks=ticks)
+        self.prober = Prober(looked_at, loaded.probes, clock, self.watch.saw, vantage=server, ticks=ticks)
         self._databases = Databases(estate, etcd, clock, changed) if etcd is not None else None
 
     @property

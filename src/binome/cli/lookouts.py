@@ -22,6 +22,7 @@ from binome.runtime.peer_tls import TlsTransport
 from binome.runtime.peer_transport import Channel
 from binome.runtime.peers import Jobs, Peers
 from binome.runtime.renewal import Renewal
+from binome.runtime.ticks import Ticks
 
 LOOK_AGAIN_S = 5.0
 """How often a lookout without an identity looks whether it has got one."""
@@ -42,10 +43,11 @@ class Lookouts:
         changed: Callable[[], None] = lambda: None,
         told: Callable[[str, Mapping[str, Judged], bool], None] = lambda _peer, _of, _whole: None,
         pages: Callable[[bytes], None] = lambda _told: None,
+        ticks: Ticks | None = None,
     ) -> None:
         self.peers: Peers[Judged] | None = None
         self._estate, self._server, self._folders, self._clock = estate, server, folders, clock
-        self._jobs, self._changed, self._told, self._pages = jobs, changed, told, pages
+        self._jobs, self._changed, self._told, self._pages, self._ticks = jobs, changed, told, pages, ticks
         self._renewal: Renewal | None = None
         self._trouble = ""
         self.agents = Agents(
@@ -84,6 +86,7 @@ class Lookouts:
             changed=self._changed,
             told=self._told,
             pages=self._pages,
+            ticks=self._ticks,
         )
         self.peers, self._renewal = peers, renewal
         async with asyncio.TaskGroup() as group:

@@ -31,6 +31,7 @@ from binome.runtime.outbox import open_outbox
 from binome.runtime.outside import Outside
 from binome.runtime.pager import Pager, words
 from binome.runtime.peer_messages import PAGES_BYTES
+from binome.runtime.ticks import Ticks
 
 AGAIN_S = 5.0
 """How often everything that the others may have missed is told again."""
@@ -62,6 +63,7 @@ class People:
         others: Callable[[], Others],
         troubles: Callable[[], Sequence[str]],
         changed: Callable[[], None],
+        ticks: Ticks,
     ) -> None:
         self._estate, self._server, self._clock, self._others, self._state = estate, server, clock, others, state
         self._problems: list[str] = []
@@ -104,6 +106,7 @@ class People:
             heard=lambda: others().heard(),
             troubles=troubles,
             changed=changed,
+            ticks=ticks,
         )
 
         place = people.heartbeat

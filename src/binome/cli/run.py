@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -27,6 +28,7 @@ from binome.drivers.host.maintenance import MaintenanceFiles
 from binome.estate import Estate
 from binome.estate.model import PostgresqlService
 from binome.estate.problem import did_you_mean
+from binome.journal.etcd import EtcdClient
 from binome.journal.exchange import HeadExchange
 from binome.journal.heads import HeadError, key_at
 from binome.journal.ordered import OrderedJournal
@@ -43,6 +45,7 @@ from binome.runtime.loop import Loop
 from binome.runtime.metrics import listener
 from binome.runtime.primary import stand_back_s
 from binome.runtime.rejoins import Rejoins
+from binome.runtime.ticks import Ticks
 
 
 def run(
@@ -96,44 +99,67 @@ def _first(error: BaseException) -> str:
     return str(error)
 
 
+class _Kept(NamedTuple):
+    """The journal, what keeps it (each to be run), and who says what is wrong with that."""
+
+    journal: SingleJournal | OrderedJournal
+    commit: Commit | None
+    works: list[Coroutine[Any, Any, None]]
+    troubled: list[Callable[[], list[str]]]
+
+
+def _kept(
+    estate: Estate,
+    server: str,
+    data: Path,
+    *,
+    store: SqliteStore,
+    etcd: EtcdClient | None,
+    clock: SystemClock,
+    seen: Callable[[], int],
+) -> _Kept:
+    """The journal of one lookout alone, or of several that agree through etcd. Raises HeadError and OSError."""
+    if etcd is None:
+        accepted = newest_generation((data / "accepted", data / "agent" / "accepted"))
+        single = SingleJournal(store, clock, above=accepted)
+        return _Kept(single, None, [single.run()], [single.problems])
+    name, members = estate.estate, _lookouts(estate)
+    stands_back = partial(stand_back_s, estate, server, etcd)
+    journal = OrderedJournal(
+        name, server, members, etcd=etcd, store=store, clock=clock, stands_back=stands_back, seen=seen
+    )
+    key, heads = key_at(data / "head.key"), data / "heads"
+    exchange = HeadExchange(name, server, members, etcd=etcd, store=store, clock=clock, key=key, folder=heads)
+    apart = keep_apart(estate, etcd, lambda: journal.generation is not None, clock)
+    works = [exchange.run(), apart, journal.run()]
+    return _Kept(
+        journal, journal.commit, works, [lambda: [exchange.problem] if exchange.problem else [], journal.problems]
+    )
+
+
 async def _run(estate: Estate, server: str, folders: Folders) -> None:
     """Runs journal, loop and door until SIGTERM or SIGINT."""
     clock = SystemClock()
+    ticks = Ticks(clock, server)
     data = Path(folders.data)
     data.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as closing:
         store = closing.enter_context(_opened(data / "journal.sqlite"))
         etcd = await closing.enter_async_context(agreement(estate, server))
-        journal: SingleJournal | OrderedJournal
-        commit: Commit | None = None
-        works = []
-        troubled: list[Callable[[], list[str]]] = []
-        if etcd is None:
-            accepted = newest_generation((data / "accepted", data / "agent" / "accepted"))
-            journal = SingleJournal(store, clock, above=accepted)
-        else:
-            name = estate.estate
-            journal = OrderedJournal(
-                name,
-                server,
-                _lookouts(estate),
-                etcd=etcd,
-                store=store,
-                clock=clock,
-                stands_back=partial(stand_back_s, estate, server, etcd),
-                seen=lambda: lookouts.agents.newest_generation(),  # noqa: PLW0108 - they are made after it
-            )
-            commit = journal.commit
-            key, heads = key_at(data / "head.key"), data / "heads"
-            exchange = HeadExchange(
-                name, server, _lookouts(estate), etcd=etcd, store=store, clock=clock, key=key, folder=heads
-            )
-            works += [exchange.run(), keep_apart(estate, etcd, lambda: journal.generation is not None, clock)]
-            troubled.append(lambda: [exchange.problem] if exchange.problem else [])
+        kept = _kept(
+            estate,
+            server,
+            data,
+            store=store,
+            etcd=etcd,
+            clock=clock,
+            seen=lambda: lookouts.agents.newest_generation(),  # noqa: PLW0108 - they are made after it
+        )
+        journal, commit, works, troubled = kept
         files = MaintenanceFiles(data)
         drivers: dict[str, Driver] = {"maintenance": files}
         loop = Loop(server, estate, journal, drivers, clock, shown=(files,))
-        eyes = Eyes(estate, server, clock, etcd=etcd, hearing=lambda: lookouts.peers, changed=loop.nudge)
+        eyes = Eyes(estate, server, clock, etcd=etcd, hearing=lambda: lookouts.peers, changed=loop.nudge, ticks=ticks)
         people = People(
             estate,
             server,
@@ -145,6 +171,7 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
             others=lambda: lookouts,
             troubles=lambda: [*journal.problems(), *loop.problems()],
             changed=loop.nudge,
+            ticks=ticks,
         )
         lookouts = Lookouts(
             estate,
@@ -156,27 +183,17 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
             changed=loop.nudge,
             told=eyes.watch.told,
             pages=people.heard,
+            ticks=ticks,
         )
         drivers |= leading.drivers(estate, server, lookouts.agents, clock, etcd=etcd, commit=commit)
         loop.observers = (*eyes.observers, *people.observers, Rejoins(estate, lookouts.agents, clock))
-        works += [eyes.run(), people.run()]
+        works += [eyes.run(), people.run(), loop.run()]
+        troubled += [loop.problems, eyes.problems, people.problems]
         if has_agents(estate):
             agent = AgentProcess(partial(written, estate, server, folders), clock)
             works += [lookouts.run(), agent.run()]
             troubled += [lookouts.problems, agent.problems]
-        troubled += [journal.problems, loop.problems, eyes.problems, people.problems]
-        attest = None
-        if etcd is not None:
-            attest = Attest(
-                estate,
-                server,
-                lambda: loop.state,
-                lookouts.agents,
-                clock,
-                led=lambda: journal.led,
-                heard=lookouts.heard,
-                change=leading.attested_change(estate, server, etcd, clock),
-            )
+        attest = _attest(estate, server, loop, lookouts, journal=journal, etcd=etcd, clock=clock)
         sources = sources_of(
             loop,
             eyes,
@@ -190,12 +207,43 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
         answering = {**shown(sources), **people.answers()}
         answering |= {"attestable": attest.shown} if attest is not None else {}
         doing = {"attest": attest.asked} if attest is not None else {}
-        door = keep_open(Path(folders.run) / "binome.sock", loop, answering, doing)
-        works += [journal.run(), loop.run(), door]
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(work) for work in works]
-            for number in (signal.SIGINT, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(number, _stop, tasks)
+        works.append(keep_open(Path(folders.run) / "binome.sock", loop, answering, doing))
+        await _together(works)
+
+
+def _attest(
+    estate: Estate,
+    server: str,
+    loop: Loop,
+    lookouts: Lookouts,
+    *,
+    journal: SingleJournal | OrderedJournal,
+    etcd: EtcdClient | None,
+    clock: SystemClock,
+) -> Attest | None:
+    """Who carries out a person's word where no quorum is left; None for a lookout that needs none."""
+    if etcd is None:
+        return None
+    return Attest(
+        estate,
+        server,
+        lambda: loop.state,
+        lookouts.agents,
+        clock,
+        led=lambda: journal.led,
+        heard=lookouts.heard,
+        change=leading.attested_change(estate, server, etcd, clock),
+    )
+
+
+async def _together(works: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Runs all of it until one fails, or SIGTERM or SIGINT comes."""
+    gc.collect()
+    gc.freeze()  # what is there by now stays until the end: nobody need look through it again
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(work) for work in works]
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, _stop, tasks)
 
 
 @contextmanager

@@ -42,8 +42,9 @@ from binome.core.verdict import Judged
 from binome.estate import Estate
 from binome.ports import Clock
 from binome.runtime.pager import Pager
+from binome.runtime.ticks import Ticks
 
-LOOK_S = 0.25
+LOOK_TICKS = 5
 NOBODY_S = 3.0
 """After so long without a leader this lookout speaks for itself."""
 NOBODY_PAGED_S = 30.0
@@ -77,6 +78,7 @@ class Desk:
         heard: Callable[[], Collection[str]],
         troubles: Callable[[], Sequence[str]] = lambda: (),
         changed: Callable[[], None] = lambda: None,
+        ticks: Ticks | None = None,
     ) -> None:
         """`led` says whether somebody is known to lead now, `own` what this lookout sees, `heard` whom it hears.
 
@@ -84,7 +86,7 @@ class Desk:
         """
         self._estate, self._server, self.pager, self._clock = estate, server, pager, clock
         self._state, self._led, self._own, self._heard = state, led, own, heard
-        self._troubles, self._changed = troubles, changed
+        self._troubles, self._changed, self._ticks = troubles, changed, ticks or Ticks(clock)
         self._led_s = self._unled_s = clock.monotonic_s()  # since when somebody leads; since when nobody does
         self._was_led = True
         self._alone: list[_Alone] = []
@@ -96,7 +98,7 @@ class Desk:
         """Looks, again and again, until it is cancelled."""
         while True:
             self.look()
-            await self._clock.sleep(LOOK_S)
+            await self._ticks.next(LOOK_TICKS)
 
     def look(self) -> None:
         """Looks once: wants what is to be paged, and says what is over."""

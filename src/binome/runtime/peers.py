@@ -50,6 +50,7 @@ from binome.runtime.peer_messages import (
 )
 from binome.runtime.peer_speech import SILENT_S, greeting, heard, put
 from binome.runtime.peer_transport import Channel, ChannelError, RefusedError, Transport
+from binome.runtime.ticks import TICK_S, Ticks
 from binome.shown import shown
 
 Judged = TypeVar("Judged")
@@ -58,6 +59,7 @@ Judged = TypeVar("Judged")
 Handler = Callable[[Channel, Request], Awaitable[Reply]]
 """Answers a request of whoever is at the other end. Raises nothing."""
 
+BEAT_TICKS = round(BEAT_S / TICK_S)
 APART_MS = 5_000
 """Clocks that differ by more are a problem. A beat may be late by a second."""
 ANSWERING_AT_ONCE = 8
@@ -130,6 +132,7 @@ class Peers(Generic[Judged]):
         changed: Callable[[], None] = lambda: None,
         told: Callable[[str, Mapping[str, Judged], bool], None] = lambda _peer, _of, _whole: None,
         pages: Callable[[bytes], None] = lambda _told: None,
+        ticks: Ticks | None = None,
     ) -> None:
         self.name = name
         self.others = tuple(one for one in (estate.lookout.on if estate.lookout else ()) if one != name)
@@ -139,6 +142,7 @@ class Peers(Generic[Judged]):
         self._targets = frozenset(targets)
         self._answers, self._changed, self._told, self._jobs = answers, changed, told, jobs
         self._agents, self._pages = agents, pages
+        self._ticks = ticks or Ticks(clock)
         self._hello = Hello(PROTOCOL, version(), estate.estate, model_of(estate), boot)
         self._heard: dict[str, _Heard[Judged]] = {one: _Heard() for one in self.others}
         self._troubles: dict[tuple[str, str], tuple[float, str]] = {}  # (a server, which direction) → when, what
@@ -373,16 +377,13 @@ class Peers(Generic[Judged]):
 
     async def _beat(self) -> None:
         """Says ten times a second that this lookout lives, and notices who does not: nothing comes that would tell."""
-        next_s = self._clock.monotonic_s()
         while True:
             self._sequence += 1
             frame = self.beat()
             for link in self._links.values():
                 link.beat(frame)
             self._look()
-            now_s = self._clock.monotonic_s()
-            next_s = max(next_s + BEAT_S, now_s)  # beats that were missed are not made up for
-            await self._clock.sleep(next_s - now_s)
+            await self._ticks.next(BEAT_TICKS)  # beats that were missed are not made up for
 
     def _look(self) -> None:
         silent = frozenset(one.peer for one in self.silent())

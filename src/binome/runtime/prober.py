@@ -22,11 +22,11 @@ from hashlib import blake2b
 
 from binome.core.target import Answer, Observation, Target
 from binome.ports import Clock, Finding, Probe
+from binome.runtime.ticks import TICK_S, Ticks
 
 SLOW_S = 0.25
 """How late the prober may be before its silence is its own."""
 MOST_AT_ONCE = 2_000
-_TICK_S = 0.05
 _GRAIN_S = 0.01
 """What falls due within this is started together: to wake for each of thousands costs more than to look."""
 
@@ -47,6 +47,7 @@ class Prober:
         vantage: str = "",
         most_at_once: int = MOST_AT_ONCE,
         slow_s: float = SLOW_S,
+        ticks: Ticks | None = None,
     ) -> None:
         self.findings: dict[str, Finding] = {}
         self.lag_s = 0.0
@@ -58,6 +59,7 @@ class Prober:
         self._phases_s = phases_s(self._targets, vantage)
         self._most_at_once = most_at_once
         self._slow_s = slow_s
+        self._ticks = ticks or Ticks(clock)
         self._running: dict[int, asyncio.Task[None]] = {}
         self._failure: Exception | None = None
         self._awake_at_s = 0.0
@@ -66,7 +68,8 @@ class Prober:
 
     async def run(self) -> None:
         """Looks until it is cancelled; no look outlives it. Raises what the sink raises."""
-        begin_s = self._awake_at_s = self._clock.monotonic_s()
+        self._awake_at_s = self._clock.monotonic_s()
+        begin_s = self._ticks.coming_s() - _GRAIN_S / 2 - min(self._phases_s, default=0.0) % TICK_S
         due = [(begin_s + phase_s, index) for index, phase_s in enumerate(self._phases_s)]
         heapq.heapify(due)
         try:
@@ -78,9 +81,7 @@ class Prober:
                     due_s, index = due[0]
                     heapq.heapreplace(due, (self._next_s(due_s, index, now_s), index))
                     self._begin(index, now_s, late=late)
-                next_s = max(now_s + _GRAIN_S, min(due[0][0] if due else now_s + 1, now_s + _TICK_S))
-                self._awake_at_s = next_s
-                await self._clock.sleep(max(0.0, next_s - self._clock.monotonic_s()))
+                await self._wait(now_s, due[0][0] if due else None)
             raise self._failure
         except (asyncio.CancelledError, Exception):
             looks = tuple(self._running.values())
@@ -88,6 +89,16 @@ class Prober:
                 look.cancel()
             await asyncio.gather(*looks, return_exceptions=True)
             raise
+
+    async def _wait(self, now_s: float, due_s: float | None) -> None:
+        """Waits for the next look, but not beyond the next tick: who never wakes does not know that it is late."""
+        tick_s = self._ticks.coming_s()
+        if due_s is None or due_s > tick_s - _GRAIN_S:
+            self._awake_at_s = tick_s
+            await self._ticks.next()
+        else:
+            self._awake_at_s = max(now_s + _GRAIN_S, due_s)
+            await self._clock.sleep(max(0.0, self._awake_at_s - self._clock.monotonic_s()))
 
     def _next_s(self, due_s: float, index: int, now_s: float) -> float:
         """The first time after now that a target is due."""

@@ -25,8 +25,9 @@ from binome.core.verdict import Judged, Judges
 from binome.estate import Estate
 from binome.ports import Clock
 from binome.runtime.knock import Door, Knock, Knocks, answers
+from binome.runtime.ticks import Ticks
 
-LOOK_S = 0.05
+LOOK_TICKS = 1
 """How often the heartbeats are looked at."""
 LAPSE_S = 1.0
 
@@ -74,6 +75,7 @@ class Watch:
         hearing: Callable[[], Hearing | None],
         changed: Callable[[], None],
         knock: Knock = answers,
+        ticks: Ticks | None = None,
     ) -> None:
         self.name = name
         self.targets = tuple(targets)
@@ -84,6 +86,7 @@ class Watch:
         self._watchers = Watchers(estate)
         self._knocks = Knocks(_doors(self._watchers, estate, self.targets), clock, knock)
         self._clock, self._hearing, self._changed = clock, hearing, changed
+        self._ticks = ticks or Ticks(clock)
         self._spoken_to: Hearing | None = None
         self._unheard: set[str] = set()  # the peers that were not heard a moment ago
         self._silences: dict[str, tuple[int, bool | None]] = {}  # what was seen of them last
@@ -105,7 +108,7 @@ class Watch:
         lapse_s = 0.0
         try:
             while True:
-                await self._clock.sleep(LOOK_S)
+                await self._ticks.next(LOOK_TICKS)
                 self._speak()
                 self._look_for_silence()
                 now_s = self._clock.monotonic_s()
