@@ -28,6 +28,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import goals
+
 from binome.core.target import Answer, Observation, Target
 from binome.drivers.probe.http import HttpProbe
 from binome.ports import Surroundings
@@ -255,13 +257,16 @@ def measure() -> None:
     if theirs:
         theirs_us = sum(us for us, _ in theirs) / ROUNDS
         print(f"  exporter     {theirs_us:7.0f} µs of CPU a probe   {theirs[-1][1]:,} of {TARGETS:,} up")
-        print(f"  ratio        {mine_us / theirs_us:7.2f}   (goal: at most 0.25)")
+        ratio = mine_us / theirs_us
+        print(f"  ratio        {ratio:7.2f}   {goals.at_most('ratio', ratio, 0.25)}")
     else:
         print(f"  {EXPORTER} is not installed: no comparison")
     print(f"  full tilt    {tilted['a_second']:7,.0f} probes a second, {tilted['cpu_us']:.0f} µs of CPU each")
     fewest, most = last["seconds"]
     print(f"  spread       {fewest} to {most} starts a second, at most {last['most_in_10_ms']:.0f} in 10 ms")
-    print(f"  memory       {last['peak_mib']:7.0f} MiB at its peak   (goal: at most 300)")
+    peak_mib = last["peak_mib"]
+    print(f"  memory       {peak_mib:7.0f} MiB at its peak   {goals.at_most('memory', peak_mib, 300)}")
+    goals.end()
 
 
 if __name__ == "__main__":

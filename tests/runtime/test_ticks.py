@@ -44,7 +44,7 @@ def test_all_who_wait_for_a_moment_wake_at_once() -> None:
     assert clock.sleeps <= 10 / TICK_S + 6, "one sleep a tick, whoever waits, and those who began for a later one"
     assert at["watch"] == at["prober"]
     assert set(at["beats"]) <= set(at["watch"]) and set(at["desk"]) <= set(at["watch"])
-    assert [len(at[name]) for name in ("watch", "beats", "desk")] in ([200, 100, 40], [199, 100, 40], [200, 99, 40])
+    assert len(at["watch"]) in (199, 200) and len(at["beats"]) in (99, 100) and len(at["desk"]) in (39, 40)
 
 
 def test_a_period_is_kept_though_each_turn_takes_its_time() -> None:

@@ -125,12 +125,12 @@ def test_a_silent_site_is_knocked_at_and_told_of_and_its_first_word_too() -> Non
             assert one.recorded() == [], "something there answers"
             one.watch._knocks.answered["strasbourg"] = False
             changes = one.changes
-            await one.clock.pass_(0.1)  # a tick, and a half at most before it
+            await one.clock.pass_(0.06)  # a tick; a knock more would come later
             assert one.changes > changes
             (fact,) = one.recorded()
             assert fact == SiteSilent("strasbourg", 2_000, ("gra-edge", "par-watch"), confirmed=True)
             one.others.heard = {"gra-edge": 0.02, "sbg-edge": 0.05}
-            await one.clock.pass_(0.05)
+            await one.clock.pass_(0.06)
             assert one.recorded() == [SiteHeard("strasbourg")]
             assert one.watch._knocks.answered == {}
             task.cancel()
