@@ -21,7 +21,8 @@ def run(folder: Path, **benches: str) -> tuple[int, str]:
     for name, text in {"goals": GOALS, **benches}.items():
         (folder / f"{name}.py").write_text(text)
     environment = {**os.environ, "BENCH_FOLDER": str(folder), "BENCH_PYTHON": sys.executable}
-    said = subprocess.run([ROOT / "bench" / "run"], env=environment, capture_output=True, text=True, timeout=60)
+    command = [ROOT / "bench" / "run"]
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     return said.returncode, said.stdout
 
 

@@ -16,8 +16,9 @@ import uvloop
 from binome.core.database import DatabaseSeen
 from binome.ports import Standing
 from binome.runtime import listener as listening
+from binome.runtime import metrics
 from binome.runtime.listener import HEAD_BYTES, Answer, Listener
-from binome.runtime.metrics import AT_ONCE, FAMILIES, answering, exposition, label, listener
+from binome.runtime.metrics import AT_ONCE, FAMILIES, answering, exposition, label, listener, slices
 from tests.drivers.probe_suite import descriptors, settled, until
 from tests.runtime.seen import HOSTILE, Seen, cut_off, fire, hostile, leaderless, well
 from tests.runtime.world import LITTORAL
@@ -207,12 +208,57 @@ def test_many_connections_keep_nobody_out_for_long(monkeypatch: pytest.MonkeyPat
 def test_the_text_is_made_once_a_second_however_many_ask() -> None:
     seen = well()
     answer = answering(seen.sources, seen.clock)
-    request = listening.Request(b"GET", b"/metrics", b"")
-    first = answer(request)
-    seen.troubles = ["new"]
-    assert answer(request) is first
-    seen.clock.now_s += 1
-    assert b"\nbinome_problems 1\n" in (answer(request).body or b"")
+
+    async def asked() -> Answer:
+        found = answer(listening.Request(b"GET", b"/metrics", b""))
+        return found if isinstance(found, Answer) else await found
+
+    async def run() -> None:
+        first, second = await asyncio.gather(asked(), asked())
+        assert second is first, "also who asks while it is being made"
+        seen.troubles = ["new"]
+        assert await asked() is first
+        seen.clock.now_s += 1
+        assert b"\nbinome_problems 1\n" in ((await asked()).body or b"")
+
+    asyncio.run(run())
+
+
+def test_no_more_than_a_slice_is_written_before_the_loop_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, written = well(), 0
+    whole = exposition(seen.sources)
+
+    def counted(value: str) -> str:
+        nonlocal written
+        written += 1
+        return label(value)
+
+    monkeypatch.setattr(metrics, "SLICE", 6)
+    monkeypatch.setattr(metrics, "label", counted)
+    most, turns = 0, slices(seen.sources)
+    while True:
+        written = 0
+        try:
+            next(turns)
+        except StopIteration as made:
+            assert made.value == whole
+            break
+        most = max(most, written)
+    assert 6 <= most <= 3 * 6, "a sample has three labels at most"
+
+
+def test_who_hangs_up_while_the_text_is_made_leaves_it_to_the_others() -> None:
+    seen = well()
+    answer = answering(seen.sources, seen.clock)
+
+    async def run() -> None:
+        request = listening.Request(b"GET", b"/metrics", b"")
+        first, second = answer(request), answer(request)
+        assert isinstance(first, asyncio.Future) and not isinstance(second, Answer)
+        first.cancel()
+        assert (await second).status == 200
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])

@@ -9,9 +9,10 @@ from binome.cli.eyes import Eyes
 from binome.cli.moments import moment
 from binome.ports import Standing
 from binome.runtime.door import Shown
-from binome.runtime.explained import explain
+from binome.runtime.explained import explain_turns
 from binome.runtime.loop import Loop
-from binome.runtime.report import Sources, status
+from binome.runtime.report import Sources, status_turns
+from binome.runtime.turns import in_turns
 
 
 def sources_of(
@@ -42,6 +43,6 @@ def sources_of(
 def shown(sources: Sources) -> dict[str, Shown]:
     """The questions at the door that change nothing."""
     return {
-        "status": lambda _: status(sources),
-        "explain": lambda question: explain(sources, question.get("target")),
+        "status": lambda _: in_turns(status_turns(sources)),
+        "explain": lambda question: in_turns(explain_turns(sources, question.get("target"))),
     }

@@ -164,6 +164,13 @@ class ScopeSlice:
         self.count = 0  # of the facts that made it
         self.looked_at: LookedAt | None = None  # a note of decide's
 
+    def copy(self) -> ScopeSlice:
+        """As it is now, for somebody who reads it while facts go on coming; the scopes themselves are shared."""
+        copied = ScopeSlice()
+        copied.open, copied.of_target, copied.opened = dict(self.open), dict(self.of_target), dict(self.opened)
+        copied.count = self.count
+        return copied
+
     def apply(self, fact: Fact, at_ms: int) -> None:
         """Takes in a fact of this capability."""
         match fact:

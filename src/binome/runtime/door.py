@@ -36,8 +36,8 @@ AT_ONCE = 32
 _LOOK_EVERY_S = 0.05
 
 
-Shown = Callable[[dict[str, Any]], dict[str, Any]]
-"""Answers a question at once, from what is known here."""
+Shown = Callable[[dict[str, Any]], dict[str, Any] | Awaitable[dict[str, Any]]]
+"""Answers a question from what is known here; what takes long is awaited."""
 Done = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 """Does what a person wants, and answers when it has come to an end."""
 
@@ -105,7 +105,8 @@ class _Door:
                 return await self._done[wanted](question)
             if wanted not in self._shown:
                 return {"error": f"do: expected one of {', '.join((*self._shown, *self._done, 'ask'))}"}
-            return self._shown[wanted](question)
+            found = self._shown[wanted](question)
+            return found if isinstance(found, dict) else await found
         except TimeoutError:
             return {"error": f"nothing was asked within {ASKED_WITHIN_S:g} s"}
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:

@@ -16,7 +16,8 @@ from binome.core.quorum import NOTHING_KNOWN
 from binome.core.scoping import graphs
 from binome.core.verdict import Judged, Verdict
 from binome.estate.problem import did_you_mean, shown
-from binome.runtime.report import Picture, Sources, picture, quorum
+from binome.runtime.report import Picture, Sources, pictured, quorum
+from binome.runtime.turns import Turns, at_once
 
 MOST = 500
 """So many targets are told of one by one, those that are not up first."""
@@ -27,12 +28,17 @@ _WORST_FIRST = (Verdict.DOWN, Verdict.FLAPPING, Verdict.UNSURE, Verdict.UP)
 
 def explain(sources: Sources, name: object) -> dict[str, Any]:
     """All about `name`: what `binome explain --json` prints. `{"error": …}` where nothing of that name is looked at."""
+    return at_once(explain_turns(sources, name))
+
+
+def explain_turns(sources: Sources, name: object) -> Turns[dict[str, Any]]:
+    """The same in parts, between which the loop goes on."""
     graph = graphs.of(sources.loop.estate)
     kind = _kind(graph, name) if isinstance(name, str) else None
     if kind is None or not isinstance(name, str):
         return {"error": _unknown(graph, name)}
     now_ms = sources.loop.clock.now_ms()
-    seen = picture(sources, now_ms)
+    seen = yield from pictured(sources, now_ms)
     names = _targets(graph, kind, name)
     names.sort(key=lambda one: _WORST_FIRST.index(seen.agreed.get(one, NOTHING_KNOWN).verdict))
     own = sources.watch.own()

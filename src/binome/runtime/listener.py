@@ -8,7 +8,7 @@ in, is hung up on without a word. What is asked and what is answered are a funct
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple, cast
 
 import httptools
@@ -49,8 +49,8 @@ class Answer(NamedTuple):
     content: str = PLAIN
 
 
-Answering = Callable[[Request], Answer]
-"""Answers a request, at once: it is called in the loop, and holds up everything else there."""
+Answering = Callable[[Request], Answer | Awaitable[Answer]]
+"""Answers a request. It is called in the loop, and holds up everything else there: what takes long is awaited."""
 
 
 class Listener:
@@ -100,6 +100,7 @@ class _Connection(asyncio.Protocol):
         self._url = b""
         self._token = b""
         self._answered = False
+        self._waiting: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # which uvloop's is, though not by its class
@@ -112,6 +113,8 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._others.discard(self)
+        if self._waiting is not None:
+            self._waiting.cancel()
         if self._timer is not None:
             self._timer.cancel()
 
@@ -121,7 +124,7 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        if self._answered:
+        if self._answered or self._waiting is not None:
             return  # what comes after the request is nobody's, and bounded by the timer and by the socket
         if self._head_bytes is not None:
             self._head_bytes += len(data)
@@ -151,13 +154,23 @@ class _Connection(asyncio.Protocol):
             self._answer(Answer(413))
 
     def on_message_complete(self) -> None:
-        if self._answered:
+        if self._answered or self._waiting is not None:
             return
+        answer: Answer | Awaitable[Answer]
         try:
             answer = self._listener.answering(Request(self._parser.get_method(), self._url, self._token))
         except Exception:  # a question must not end what it asks about
             answer = Answer(500)
-        self._answer(answer)
+        if isinstance(answer, Answer):
+            self._answer(answer)
+        else:
+            self._waiting = asyncio.ensure_future(self._answer_later(answer))
+
+    async def _answer_later(self, answer: Awaitable[Answer]) -> None:
+        try:
+            self._answer(await answer)
+        except Exception:
+            self._answer(Answer(500))
 
     def _answer(self, answer: Answer) -> None:
         """Answers once, and hangs up; the timer goes on, for who takes the answer too slowly."""

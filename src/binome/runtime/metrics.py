@@ -8,14 +8,17 @@ A verdict is a number: 1 up, 0 down, 0.5 flapping, NaN unsure. With NaN no compa
 raises no alert of its own and is no good news either.
 
 The listener is bound to the server's own address, and lets in who comes from an address of the estate, as the
-statistics of its edges do. The text is made at most once a second, however many ask.
+statistics of its edges do. The text is made at most once a second, however many ask, and a slice at a time: between
+two slices the loop goes on, so that ten thousand targets hold nothing up.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from math import isnan
 from typing import Literal, NamedTuple
 
@@ -25,9 +28,12 @@ from binome.ports import Clock
 from binome.runtime.listener import Answer, Answering, Listener, Request
 from binome.runtime.peer_messages import version
 from binome.runtime.report import Sources, databases, quorum
+from binome.runtime.turns import Turns, at_once, in_turns
 
 AT_ONCE = 16
 KEPT_S = 1.0
+SLICE = 500
+"""So many samples are written at once."""
 CONTENT = "text/plain; version=0.0.4; charset=utf-8"
 
 _NUMBER = {Verdict.UP: 1.0, Verdict.DOWN: 0.0, Verdict.FLAPPING: 0.5, Verdict.UNSURE: float("nan")}
@@ -47,24 +53,48 @@ class Family(NamedTuple):
 
 def exposition(sources: Sources) -> str:
     """Every metric that has samples now, as text."""
-    return "".join(part for family in FAMILIES for part in _written(family, sources))
+    return at_once(slices(sources))
+
+
+def slices(sources: Sources) -> Turns[str]:
+    """The same a slice at a time."""
+    text: list[str] = []
+    for family in FAMILIES:
+        lines = _written(family, sources)
+        while some := list(islice(lines, SLICE)):
+            text += some
+            if len(some) == SLICE:
+                yield None
+        yield None
+    return "".join(text)
 
 
 def answering(sources: Sources, clock: Clock) -> Answering:
     """What a listener for metrics answers."""
     kept = Answer(404)
     until_s = float("-inf")
+    making: asyncio.Future[Answer] | None = None
 
-    def answer(request: Request) -> Answer:
-        nonlocal kept, until_s
+    async def made() -> Answer:
+        nonlocal kept, until_s, making
+        try:
+            kept = Answer(200, (await in_turns(slices(sources))).encode(), CONTENT)
+            until_s = clock.monotonic_s() + KEPT_S
+        finally:
+            making = None
+        return kept
+
+    def answer(request: Request) -> Answer | Awaitable[Answer]:
+        nonlocal making
         if request.target.partition(b"?")[0] != b"/metrics":
             return Answer(404)
         if request.method != b"GET":
             return Answer(405)
-        if clock.monotonic_s() >= until_s:
-            kept = Answer(200, exposition(sources).encode(), CONTENT)
-            until_s = clock.monotonic_s() + KEPT_S
-        return kept
+        if clock.monotonic_s() < until_s:
+            return kept
+        if making is None:
+            making = asyncio.ensure_future(made())
+        return asyncio.shield(making)  # who hangs up leaves it to the others
 
     return answer
 
@@ -100,6 +130,8 @@ def _number(value: float) -> str:
 
 def label(value: str) -> str:
     """A label's value: backslash, quote and line end as the format escapes them, all that is not printable too."""
+    if value.isprintable() and "\\" not in value and '"' not in value:
+        return value  # nearly always
     return "".join(
         {"\\": r"\\", '"': r"\"", "\n": r"\n"}.get(letter)
         or (letter if letter.isprintable() else letter.encode("unicode_escape").decode().replace("\\", r"\\"))
@@ -141,7 +173,7 @@ def _by_verdict(sources: Sources) -> Iterator[Sample]:
 
 
 def _probes(sources: Sources) -> Iterator[Sample]:
-    return (({"target": name}, one.took_s) for name, one in sources.findings.items())
+    return (({"target": name}, one.took_s) for name, one in tuple(sources.findings.items()))
 
 
 def _heard(sources: Sources) -> Iterator[Sample]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from binome.core.alone import alone
@@ -27,6 +28,7 @@ from binome.core.state import State
 from binome.core.verdict import Judged, Verdict
 from binome.ports import Finding, Standing
 from binome.runtime.loop import Loop
+from binome.runtime.turns import Turns, at_once
 from binome.runtime.watch import Watch
 
 NAMED = 20
@@ -68,25 +70,26 @@ class Picture:
     of_target: Mapping[str, str]
 
 
-def picture(sources: Sources, now_ms: int) -> Picture:
+def pictured(sources: Sources, now_ms: int) -> Turns[Picture]:
     """What is believed now."""
     loop = sources.loop
     leader = loop.name if loop.journal.generation is not None else sources.standing().leader
     if not leader:
-        return _own(sources, now_ms)
+        return (yield from _own(sources, now_ms))
     looking, scopes = loop.state.looking, loop.state.scope
     causes = [_scope(one, scope_sentence(one, sources.moment)) for one in scopes.open.values()]
     fallen = {name: looking.verdict(name) for name in looking.fallen}
     of_target = {name: one.id for one in scopes.open.values() for name in one.remaining}
+    yield None
     return Picture(leader, looking.agreed, fallen, sorted(causes, key=_age), of_target)
 
 
-def _own(sources: Sources, now_ms: int) -> Picture:
+def _own(sources: Sources, now_ms: int) -> Turns[Picture]:
     """One lookout's own view. Where it is cut off, it says nothing of what is out there."""
-    estate, name, scopes = sources.loop.estate, sources.watch.name, sources.loop.state.scope
+    estate, name, scopes = sources.loop.estate, sources.watch.name, sources.loop.state.scope.copy()
     judged, graph = sources.watch.own(), graphs.of(sources.loop.estate)
     heard = sources.watch.heard() - {name}
-    known = provisional(estate, scopes, name, judged, heard=heard, now_ms=now_ms)
+    known = yield partial(provisional, estate, scopes, name, judged, heard=heard, now_ms=now_ms)
     causes = [_provisional(one, sources.moment) for one in known]
     found = {one.scope for one in known}
     for scope in scopes.open.values():
@@ -94,6 +97,7 @@ def _own(sources: Sources, now_ms: int) -> Picture:
             causes.append({**_scope(scope, scope_sentence(scope, sources.moment)), "stale": True})
     cut = any(one.cause.kind is Kind.VANTAGE and one.cause.manner is Manner.CUT for one in known)
     agreed = {target: _alone(one, name) for target, one in judged.items() if not cut or _is_here(graph, target, name)}
+    yield None
     fallen = {target: one.verdict for target, one in agreed.items() if one.verdict in (Verdict.DOWN, Verdict.FLAPPING)}
     of_target = {target: one.scope for one in known for target in one.targets}
     return Picture("", agreed, fallen, sorted(causes, key=_age), of_target)
@@ -152,10 +156,20 @@ def _cause(scope: str, cause: Cause, words: str) -> dict[str, Any]:
 
 def status(sources: Sources) -> dict[str, Any]:
     """The estate at a glance: what `binome status --json` prints. docs/looking.md names every key."""
+    return at_once(status_turns(sources))
+
+
+def status_turns(sources: Sources) -> Turns[dict[str, Any]]:
+    """The same in parts, between which the loop goes on."""
     now_ms = sources.loop.clock.now_ms()
     estate, state = sources.loop.estate, sources.loop.state
-    seen, graph = picture(sources, now_ms), graphs.of(estate)
+    seen, graph = (yield from pictured(sources, now_ms)), graphs.of(estate)
     lonely = [one._asdict() for one in alone(graph, seen.agreed, state.takeover.databases)]
+    yield None
+    counts = _counts((*graph.targets, *graph.outside), seen.agreed)
+    yield None
+    sites = list(_sites(graph, seen.agreed))
+    yield None
     problems = sources.problems()
     plans = [_plan(one) for one in state.plans.values()]
     bare = sorted(name for name in seen.fallen if name not in seen.of_target)
@@ -174,8 +188,8 @@ def status(sources: Sources) -> dict[str, Any]:
         "entries": state.head.sequence,
         "view": "agreed" if seen.leader else "own",
         "quorum": quorum(sources.watch),
-        "targets": _counts((*graph.targets, *graph.outside), seen.agreed),
-        "sites": list(_sites(graph, seen.agreed)),
+        "targets": counts,
+        "sites": sites,
         "scopes": seen.causes,
         "unexplained": {"count": len(bare), "targets": bare[:NAMED]},
         "alone": lonely,
