@@ -109,6 +109,7 @@ class Night(Stage):
         self.etcd, self.dead_providers = etcd, dead_providers
         self.paged: list[Paged] = []
         self.facts: list[Fact] = []
+        self.nudged: Counter[str] = Counter()  # how often each lookout's loop was told that there is something new
         self.on_message: Callable[[Paged, Message], None] = lambda _paged, _message: None
         self.outboxes = {name: Memory() for name in self.vantages}
         self.desks: dict[str, Desk] = {}
@@ -140,6 +141,7 @@ class Night(Stage):
             led=lambda: self.etcd and bool(self.leader) and name not in self.dead,
             own=lambda: self._own(name),
             heard=lambda: [other for other in self.vantages if other != name and self._hears(name, other)],
+            changed=lambda: self.nudged.update([name]),
         )
         self.loop.spawn(None, self._live(name, self.desks[name]))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from binome.core.incident import IncidentAcknowledged, IncidentOpened, IncidentResolved
@@ -61,6 +63,22 @@ def test_the_night_is_one_incident_and_two_messages() -> None:
     assert any(isinstance(fact, IncidentAcknowledged) and fact.who == "ann" for fact in night.facts)
     assert any(isinstance(fact, IncidentResolved) for fact in night.facts)
     assert night.unheard() == []
+
+
+def test_a_desk_at_rest_wakes_nobody_and_one_with_news_does() -> None:
+    night = Night()
+    night.until_s(20)
+    assert night.nudged == Counter(), "nothing has happened"
+    burns(night)
+    night.nudged.clear()
+    desk = night.desks[night.leader]
+    assert desk.acknowledge("ann")
+    desk.look()
+    assert night.nudged == {night.leader: 1}, "that is to be recorded"
+    night.until_s(30)
+    night.nudged.clear()
+    night.until_s(40)
+    assert night.nudged == Counter(), "it was recorded, and that is that"
 
 
 def test_nobody_answers_and_everybody_is_asked_in_turn() -> None:
