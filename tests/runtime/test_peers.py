@@ -530,6 +530,9 @@ class Stuck:
             await asyncio.Event().wait()
         return self.hello
 
+    def hold(self) -> bool:
+        return False
+
     def objection(self) -> None:
         return None
 

@@ -55,6 +55,7 @@ class Lookouts:
             lambda: self._own().hello(),
             clock,
             word=word,
+            ticks=ticks,
             answers=self._answer,
             newer_list=lambda number: self._own().newer_list(number),
             list_came=lambda pem: self._own().list_came(pem),

@@ -4,6 +4,9 @@ Agents dial every lookout; the one that leads orders on the connection that the 
 proved by its certificate: an answer counts only for an order that was given on the same connection, so nobody can speak
 for another host. To an agent that has fenced itself the lookout that leads says what the journal says of its server.
 
+Reports are read together, twice a second: each would wake the lookout for itself, and nothing waits for one. While an
+order is under way every word is read as it comes.
+
 An order that gets no answer, or whose connection is lost, has an unknown outcome; one that could not be sent has not
 been done, and is unknown all the same: the agent may have got it from us a moment before.
 """
@@ -37,10 +40,13 @@ from binome.runtime.peer_messages import (
 from binome.runtime.peer_speech import heard, put
 from binome.runtime.peer_transport import Channel, ChannelError, RefusedError
 from binome.runtime.peers import Handler
+from binome.runtime.ticks import TICK_S, Ticks
 
 LATE_S = 2.0
 """After so long without a report an agent is let go."""
 ASKS_AT_ONCE = 4
+TOGETHER = 10
+"""So many ticks are between two moments at which reports are read: half a second, as between two reports."""
 
 Word = Callable[[str], Standing | None]
 """What the journal says of a server; None where this lookout does not lead, or does not know all of it yet."""
@@ -57,6 +63,7 @@ class _Connected:
     list_sent: int = 0
     orders: dict[int, asyncio.Future[Outcome]] = field(default_factory=dict)
     answering: set[asyncio.Task[None]] = field(default_factory=set)
+    resting: asyncio.Future[None] | None = None  # while what it says is not read
 
 
 class Agents:
@@ -70,12 +77,15 @@ class Agents:
         *,
         word: Word,
         answers: Handler | None = None,
+        ticks: Ticks | None = None,
         newer_list: Callable[[int], bytes | None] = lambda _number: None,
         list_came: Callable[[bytes], None] = lambda _pem: None,
     ) -> None:
         self.servers = servers
         self._hello, self._clock, self._word = hello, clock, word
         self._answers, self._newer_list, self._list_came = answers, newer_list, list_came
+        self._ticks = ticks or Ticks(clock)
+        self._reading: asyncio.Task[None] | None = None
         self._connected: dict[str, _Connected] = {}
         self._number = 0
 
@@ -94,6 +104,7 @@ class Agents:
         number = self._number
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         one.orders[number] = answer
+        _read_on(one)
         try:
             async with asyncio.timeout(timeout_s):
                 one.channel.hand_over(encode(Order(number, msgspec.structs.replace(command, server=server))))
@@ -149,12 +160,17 @@ class Agents:
         """One agent's connection, to its end. Raises ChannelError, RefusedError or BreachError."""
         server = channel.named.server
         one = _Connected(channel, hello, self._clock.monotonic_s(), list_sent=hello.revoked)
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(self._read_together())
         before, self._connected[server] = self._connected.get(server), one
         if before is not None:
             before.channel.close()
         try:
             while True:
-                message = await heard(channel, LATE_S)
+                if not one.orders and channel.hold():
+                    one.resting = asyncio.get_running_loop().create_future()
+                    await one.resting
+                message = await heard(channel, LATE_S - TOGETHER * TICK_S)
                 if why := channel.objection():
                     raise RefusedError(why)
                 if self._connected.get(server) is not one:
@@ -163,11 +179,20 @@ class Agents:
         finally:
             if self._connected.get(server) is one:
                 del self._connected[server]
+            if not self._connected and self._reading is not None:
+                self._reading.cancel()
+                self._reading = None
             for task in one.answering:
                 task.cancel()
             for answer in one.orders.values():
                 if not answer.done():
                     answer.set_result(Outcome("unknown", f"{server}: the connection to its agent was lost"))
+
+    async def _read_together(self) -> None:
+        while True:
+            await self._ticks.next(TOGETHER)
+            for one in self._connected.values():
+                _read_on(one)
 
     async def _take(self, one: _Connected, message: Message) -> None:
         server = one.channel.named.server
@@ -210,6 +235,12 @@ class Agents:
             await put(channel, Answer(asked.number, await answers(channel, asked.of)))
         except ChannelError:
             channel.close()
+
+
+def _read_on(one: _Connected) -> None:
+    """What an agent has said meanwhile is read now."""
+    if one.resting is not None and not one.resting.done():
+        one.resting.set_result(None)
 
 
 def _differs(ours: Hello, theirs: Hello) -> str:

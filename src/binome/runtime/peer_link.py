@@ -36,8 +36,6 @@ from binome.runtime.peer_speech import SILENT_S, greeting, put, refusal, until_o
 from binome.runtime.peer_transport import Channel, ChannelError, RefusedError, Transport
 
 BEAT_S = 0.1
-TOOK_EVERY = 3
-"""One beat of so many is answered: enough to know that they are taken."""
 HELLO_S = 2.0
 RETRY_S = 0.2
 RETRY_AT_MOST_S = 2.0
@@ -107,13 +105,17 @@ class Link:
             self._to_tell.append(told)
             self._wake.set()
 
+    def taken(self, age_s: float) -> None:
+        """The other one says, by another way, that it took a beat so long ago."""
+        self._took_s = max(self._took_s, self._clock.monotonic_s() - age_s)
+
     def beat(self, frame: bytes) -> None:
         """Sends a beat, if there is a connection; gives up one on which they are not taken, or not wanted."""
         channel = self._channel
         if channel is None:
             return
         try:
-            if self._clock.monotonic_s() - self._took_s > SILENT_S + TOOK_EVERY * BEAT_S:
+            if self._clock.monotonic_s() - self._took_s > SILENT_S + BEAT_S:
                 raise ChannelError(f"it took nothing for {SILENT_S:g} s")
             if why := channel.objection():
                 raise RefusedError(why)

@@ -3,7 +3,7 @@
     who dialled                        who listens
                                        ◄ Hello        who listens speaks first: nothing of ours is on its way then
     Hello ►                                           that could hide a refusal; both compare, and say what differs
-    Beat ► every 100 ms                ◄ Took         that the beat was taken: one of three is answered
+    Beat ► every 100 ms                ◄ Took         that it was taken; not to who hears our own beats, which say so
     Verdicts ► whole once, then changes
     Revoked ► to who has an older list
     Pages ► what became of pages, when it is new and now and then

@@ -221,6 +221,10 @@ class TlsChannel:
         except OSError as error:
             raise _lost(error) from error
 
+    def hold(self) -> bool:
+        """Takes no more from the other end until a frame is asked for; False where something is there already."""
+        return self._tls.hold()
+
     def objection(self) -> str | None:
         """Why the other end would not be let in any more, if so: it is asked at each word of his, so cheaply."""
         now_ms, revoked = self._clock.now_ms(), self._identity.revoked

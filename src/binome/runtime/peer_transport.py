@@ -36,6 +36,9 @@ class Channel(Protocol):
     async def receive(self, within_s: float | None = None) -> bytes:
         """The next frame. Raises ChannelError, also for a frame that is too long, or comes in time."""
 
+    def hold(self) -> bool:
+        """Takes no more from the other end until a frame is asked for; False where something is there already."""
+
     def objection(self) -> str | None:
         """Why the other end would not be let in any more, if so."""
 

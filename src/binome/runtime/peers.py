@@ -26,7 +26,7 @@ import msgspec
 from binome.estate import Estate
 from binome.ports import Clock
 from binome.runtime.identity import Identity, IdentityError
-from binome.runtime.peer_link import BEAT_S, HELLO_S, TOOK_EVERY, Link
+from binome.runtime.peer_link import BEAT_S, HELLO_S, Link
 from binome.runtime.peer_messages import (
     PROTOCOL,
     SAID_LENGTH,
@@ -60,6 +60,8 @@ Handler = Callable[[Channel, Request], Awaitable[Reply]]
 """Answers a request of whoever is at the other end. Raises nothing."""
 
 BEAT_TICKS = round(BEAT_S / TICK_S)
+UNHEARD_MS = 300
+"""Who has not heard us for so long is told that his beats are taken: our own would have said so."""
 APART_MS = 5_000
 """Clocks that differ by more are a problem. A beat may be late by a second."""
 ANSWERING_AT_ONCE = 8
@@ -328,8 +330,15 @@ class Peers(Generic[Judged]):
             self._jobs.heard({job: age_ms / 1000 for job, age_ms in beat.jobs.items()})
         if channel.named.server in self._were_silent:
             self._look()
-        if beat.sequence % TOOK_EVERY == 1:
+        await self._taken(channel, beat)
+
+    async def _taken(self, channel: Channel, beat: Beat) -> None:
+        """Both sides learn from the beats that come whether those that go are taken; who hears none of ours is told."""
+        age_ms = beat.ages.get(self.name)
+        if age_ms is None or age_ms > UNHEARD_MS:
             await put(channel, Took(beat.sequence))
+        if age_ms is not None:
+            self._links[channel.named.server].taken(age_ms / 1000)
 
     def _verdicts_came(self, peer: str, one: _Heard[Judged], message: Verdicts) -> None:
         came: dict[str, Judged] = {}

@@ -59,9 +59,8 @@ class Tls(asyncio.Protocol):
         """The other side has sent something."""
         self.heard = True
         self._in.write(data)
-        if self._in.pending > _HELD_BYTES and not self._is_held:
-            self._is_held = True
-            self.transport.pause_reading()
+        if self._in.pending > _HELD_BYTES:
+            self._held()
         self._wake()
 
     def eof_received(self) -> None:
@@ -134,6 +133,13 @@ class Tls(asyncio.Protocol):
         if self._ended is not None:
             raise self._ended
 
+    def hold(self) -> bool:
+        """Takes no more from the other side until that is waited for; False where something is there already."""
+        if self._in.pending or self._plain or self._ended is not None:
+            return False
+        self._held()
+        return True
+
     def close(self) -> None:
         """Ends it, with a word to the other side."""
         with suppress(OSError):
@@ -142,6 +148,11 @@ class Tls(asyncio.Protocol):
         self.transport.close()
 
     # -- within
+
+    def _held(self) -> None:
+        if not self._is_held and not self.transport.is_closing():
+            self._is_held = True
+            self.transport.pause_reading()
 
     def _decrypt(self) -> bool:
         """Whether there was something to read. Raises OSError."""
@@ -163,7 +174,8 @@ class Tls(asyncio.Protocol):
             raise self._ended
         if self._is_held:
             self._is_held = False
-            self.transport.resume_reading()
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
         self._news, self._until_s = self._loop.create_future(), until_s
         if until_s is not None and self._timer is None:
             self._timer = self._loop.call_at(until_s, self._look)
