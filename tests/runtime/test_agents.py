@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -270,6 +271,40 @@ def test_another_version_or_file_is_let_in_and_said_but_another_estate_is_not(tm
         await world.played(world.identity("b"), "a", estate="autre")
         await until(says(world.peers["a"], "another estate: autre there, littoral here"))
         assert not roll.is_connected("b")
+
+    agents_night(tmp_path, test)
+
+
+def test_reports_are_read_together_and_each_word_at_once_while_an_order_is_under_way(tmp_path: Path) -> None:
+    async def test(world: AgentWorld) -> None:
+        roll = world.lookout("a")
+        played = {name: await world.played(world.identity(name), "a") for name in ("other", "b")}
+        for name, one in played.items():
+            await world.connected(name, "a")
+            one.hand_over(encode(Report(1, 1)))
+        await until(lambda: all(roll._connected[name].report.generation == 1 for name in played))
+        await until(lambda: all(one.resting is not None for one in roll._connected.values()))
+
+        def generations() -> list[int]:
+            return [roll._connected[name].report.generation for name in played]
+
+        for name, one in played.items():
+            one.hand_over(encode(Report(2, 2)))
+            await asyncio.sleep(0.1 if name == "other" else 0)
+        seen = set()
+        while generations() != [2, 2]:
+            seen.add(tuple(generations()))
+            await asyncio.sleep(0)
+        assert (1, 2) not in seen and len(seen) <= 2, "one moment for both"
+        await until(lambda: all(one.resting is not None for one in roll._connected.values()))
+        begun_s = time.monotonic()
+        for number in range(8):
+            ordered = asyncio.ensure_future(roll.order("other", command(), 5))
+            order = decode(await played["other"].receive())
+            assert isinstance(order, Order)
+            played["other"].hand_over(encode(Done(order.number, Outcome("done", str(number)))))
+            assert await ordered == Outcome("done", str(number))
+        assert time.monotonic() - begun_s < 8 * 0.25, "a half at most of what it would take at each reading"
 
     agents_night(tmp_path, test)
 
