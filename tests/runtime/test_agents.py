@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -297,11 +298,14 @@ def test_reports_are_read_together_and_each_word_at_once_while_an_order_is_under
             await asyncio.sleep(0)
         assert (1, 2) not in seen and len(seen) <= 2, "one moment for both"
         other, took_s = roll._connected["other"], 0.0
+
+        def rests(generation: int) -> bool:
+            resting = other.resting is not None and not other.resting.done()
+            return resting and other.report.generation == generation
+
         for number in range(6):
             played["other"].hand_over(encode(Report(3, 3 + number)))
-            await until(
-                lambda n=number: other.report.generation == 3 + n and other.resting and not other.resting.done()
-            )
+            await until(partial(rests, 3 + number))
             begun_s = time.monotonic()
             ordered = asyncio.ensure_future(roll.order("other", command(), 5))
             order = decode(await played["other"].receive())
