@@ -21,8 +21,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+sys.path[:0] = [str(ROOT), str(ROOT / "src"), str(ROOT / "bench")]
 
+import goals  # noqa: E402
 from tests.lab.conftest import ENGINES_ALONE, LITTORAL  # noqa: E402
 from tests.lab.fires import agreement_led_by  # noqa: E402
 
@@ -68,8 +69,9 @@ def main() -> None:
             theirs, own = seen[name][key], seen["Binôme"][key]
             if theirs and own:
                 ratio = theirs["median"] / own["median"]
-                held = "reached" if ratio >= goal else "MISSED"
-                print(f"{name} / Binôme, {key}: {ratio:.1f} (goal ≥ {goal}: {held})")
+                what = f"{name} / Binôme, {key}"
+                print(f"{what}: {ratio:.1f} {goals.at_least(what, ratio, goal)}")
+    goals.end()
 
 
 def bare(settings: Mapping[str, int], times: int) -> list[runs.Run]:

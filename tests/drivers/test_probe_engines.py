@@ -88,11 +88,11 @@ class TestHaproxy(ProbeSuite):
             yield port
 
 
-def etcd(health: dict[str, Any], status: str = "200 OK", then: Any = STATUS) -> Callable[[bytes], bytes]:
+def etcd(health: dict[str, Any], status: str = "200 OK") -> Callable[[bytes], bytes]:
     def reply(head: bytes) -> bytes:
         if head.startswith(b"GET /health "):
             return answer(json.dumps(health).encode(), status)
-        return answer(json.dumps(then).encode())
+        return answer(json.dumps(STATUS).encode())
 
     return reply
 
