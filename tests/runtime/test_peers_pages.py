@@ -129,7 +129,7 @@ def test_words_about_pages_that_are_none_end_the_connection_and_are_said(tmp_pat
         b = team.start("b")
         b.want(FIRE)
         channel = await world.greeted(world.identity("a"), "b")
-        await channel.send(encode(Pages(told)))
+        channel.hand_over(encode(Pages(told)))
         await until(says(team.peers["b"], "words about pages that are none"))
         assert stage(b) is Stage.UNHEARD
         team.close()
@@ -144,7 +144,7 @@ def test_what_a_newer_version_tells_is_passed_over_and_the_rest_is_heard(tmp_pat
         b.want(FIRE)
         channel = await world.greeted(world.identity("a"), "b")
         known = encoded([Acknowledgement(FIRE.id[:12], "ann", "sms")])
-        await channel.send(encode(Pages(b'[{"kind":"of tomorrow"},7,' + known[1:])))
+        channel.hand_over(encode(Pages(b'[{"kind":"of tomorrow"},7,' + known[1:])))
         await until(lambda: b.state.acknowledged(FIRE.id[:12]) is not None)
         assert team.peers["b"].problems() == []
         team.close()

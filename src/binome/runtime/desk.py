@@ -42,9 +42,10 @@ from binome.core.verdict import Judged
 from binome.estate import Estate
 from binome.ports import Clock
 from binome.runtime.pager import Pager
-from binome.runtime.ticks import Ticks
+from binome.runtime.ticks import TICK_S, Ticks
 
 LOOK_TICKS = 5
+LOOK_S = LOOK_TICKS * TICK_S
 NOBODY_S = 3.0
 """After so long without a leader this lookout speaks for itself."""
 NOBODY_PAGED_S = 30.0
