@@ -21,6 +21,7 @@ from binome.estate import load
 from tests.core.test_takeover import BEGIN_MS, BURNS, SEEN, TEXT, Night, burned, littoral
 
 PARIS = ZoneInfo("Europe/Paris")
+UNCONFIRMED = SiteSilent("strasbourg", 2_000, ("gra-edge",), confirmed=False)
 LINK = "https://watch.example/a/" + "k3J9_-" * 4 + "abc"
 
 
@@ -40,7 +41,7 @@ def sms(alarm: Alarm, link: str = "") -> str:
         (Refused.MANUAL, lambda: burned(littoral(takeover="manual"))),
         (Refused.NOT_SYNCHRONOUS, lambda: burned_with(DatabaseSeen("database", "sbg-db", ()))),
         (Refused.LAG, lambda: burned(littoral(replication="asynchronous"))),
-        (Refused.NOT_AGREED, lambda: burned_with(SEEN, SiteSilent("strasbourg", 2_000, ("gra-edge",), confirmed=False))),
+        (Refused.NOT_AGREED, lambda: burned_with(SEEN, UNCONFIRMED)),
     ],
 )
 def test_a_takeover_that_is_refused_is_paged_with_the_reason_while_the_loss_lasts(
