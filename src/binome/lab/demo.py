@@ -23,6 +23,7 @@ from binome.lab.engines import Look
 from binome.lab.errors import LabError
 from binome.lab.faults import Fault, Strike
 from binome.lab.lab import Lab
+from binome.lab.outside import Following, Page
 from binome.lab.record import Record
 from binome.lab.stage import NOBODY, Stage, Together
 
@@ -99,6 +100,7 @@ class Outcome:
     records: tuple[tuple[str, tuple[Record, ...]], ...]  # by client
     stage: Stage = NOBODY  # who led when the fault came
     decider: str = ""  # the lookout whose plan moved or released the database; empty where none did
+    pages: tuple[Page, ...] = ()  # that providers of messages accepted
 
     @property
     def good(self) -> bool:
@@ -124,6 +126,7 @@ class Watcher:
         self._lab, self._clients, self._say = lab, clients, say
         self._database = lab.database()
         self._journal = lookouts.Following({name: lab.root(name) for name in lookouts.names(lab.estate)})
+        self.pages = Following(lab.outside)
         self.verdict: tuple[float, str] | None = None  # when a site was agreed to be lost, and the sentence
         self.decider = ""
         self._leaders: dict[int, str] = {}  # generation → who led in it
@@ -160,6 +163,8 @@ class Watcher:
             while not self._stop.wait(_WATCH_EVERY_S):
                 self._follow_logs()
                 self._follow_journal()
+                for at_s, words in self.pages.grown():
+                    self.happened(words, at_s)
                 self._look()
         except BaseException as error:  # handed to whoever waits for what we see
             self.failure = error
@@ -255,6 +260,7 @@ def demonstrate(lab: Lab, view: View, say: Callable[[Event], None], scene: Scene
         records=tuple((name, tuple(log.records)) for name, log in clients.logs.items()),
         stage=led_by,
         decider=watcher.decider,
+        pages=watcher.pages.since(faulted_at_s),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from binome.estate import Estate
 from binome.estate.model import EtcdService, HaproxyService, HttpService, PostgresqlService, Service
-from binome.lab import inside, lookouts, process
+from binome.lab import inside, lookouts, process, providers
 from binome.lab.errors import LabError
 from binome.lab.process import Program
 from binome.lab.shell import run
@@ -140,7 +140,7 @@ def not_built(estate: Estate) -> list[str]:
     missing += [f"name {name}" for name in estate.names]
     missing += [f"vault {name} ({vault.kind})" for name, vault in estate.vaults.items()]
     missing += [f"backup {name} ({backup.method})" for name, backup in estate.backups.items()]
-    missing += [f"pages by {name} ({sender.kind})" for name, sender in estate.people.senders.items()]
+    missing += providers.not_built(estate)
     if estate.lookout and not lookouts.names(estate):
         missing.append("lookouts, which have no etcd to agree through")
     return missing

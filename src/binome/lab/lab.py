@@ -31,7 +31,9 @@ from binome.lab import cgroup, engines, inside, lookouts, network, process, web
 from binome.lab.engines import ENGINES, Look, Place
 from binome.lab.errors import LabError, LabTimeoutError
 from binome.lab.network import Network
+from binome.lab.outside import GROUP, Outside
 from binome.lab.preconditions import check_possible, check_privileges
+from binome.lab.providers import secrets_of
 from binome.lab.shell import run
 from binome.lab.state import FOLDER, State
 from binome.render import Folders, render
@@ -71,6 +73,7 @@ class Lab:
         self._state = state
         self._network = Network.of(estate)
         self._children: list[subprocess.Popen[bytes]] = []
+        self.outside = Outside(folder, estate, self._network, self._spawn_outside)
 
     # -- making and finding
 
@@ -88,7 +91,9 @@ class Lab:
         except FileExistsError:
             raise LabError(f"{folder} is there already: another lab is being built.") from None
         state = State(estate.estate, net.names(), not network.mounted(), dict.fromkeys(estate.sites, "up"))
-        state.secrets = {name: secrets.token_urlsafe(18) for name in ("replication", "rewind", "client")}
+        state.secrets = {
+            name: secrets.token_urlsafe(18) for name in ("replication", "rewind", "client", *secrets_of(estate))
+        }
         state.save(folder)
         (folder / "estate.yaml").write_bytes(text)
         return cls(folder, estate, state)
@@ -97,7 +102,9 @@ class Lab:
         """Builds what was claimed, and waits until it works. `say` hears of each step."""
         self._prepare()
         say("networks and folders are there")
+        self.outside.start()
         self._start_servers(list(self.estate.servers))
+        self.wait_for(self.outside.lacking, "the providers of messages", READY_TIMEOUT_S)
         self.wait_until_whole(say)
 
     @classmethod
@@ -114,7 +121,7 @@ class Lab:
         (shared / "venv").mkdir(parents=True)
         shutil.copy(web.__file__, shared / "web.py")
         hosts = [f"{address} {server}" for server, (_, address) in self._network.servers.items()]
-        (shared / "hosts").write_text("\n".join(["127.0.0.1 localhost", *hosts]) + "\n")
+        (shared / "hosts").write_text("\n".join(["127.0.0.1 localhost", *hosts, *self.outside.hosts()]) + "\n")
         (shared / "resolv.conf").write_text("# no name server can be reached from the lab\n")
         (self.folder / "logs").mkdir()
         Authority.make(self.folder / "ca", self.estate.estate, days=DEFAULT_DAYS, now_ms=time.time_ns() // 1_000_000)
@@ -314,6 +321,9 @@ class Lab:
         """Starts a program in the client's namespace, outside of every site."""
         return self._spawn(network.CLIENT, cgroup.root() / network.CLIENT, program, log)
 
+    def _spawn_outside(self, place: str, program: process.Program, log: str) -> subprocess.Popen[bytes]:
+        return self._spawn(place, cgroup.root() / GROUP / place, program, log)
+
     def spawn(self, server: str, program: process.Program, log: str) -> subprocess.Popen[bytes]:
         """Starts a program on a server: what a process of the team's would see from there."""
         return self._spawn(server, cgroup.root() / "sites" / self._site(server) / server, program, log)
@@ -377,7 +387,8 @@ class Lab:
 
     def start_lookout(self, server: str) -> subprocess.Popen[bytes]:
         """Starts `binome run` on a server: a lookout with its agent, or an agent alone."""
-        program = lookouts.program(self.folder / "estate.yaml", server, self.root(server))
+        environment = self.outside.environment(self._state.secrets)
+        program = lookouts.program(self.folder / "estate.yaml", server, self.root(server), environment)
         return self.spawn(server, program, f"{server}.binome.log")
 
     def _start_members(self, service: str, options: Any, members: list[str], *, waits: bool) -> None:

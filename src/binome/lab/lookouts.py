@@ -9,7 +9,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,9 +41,10 @@ def agents(estate: Estate) -> tuple[str, ...]:
     return tuple(one for one in estate.servers if one not in lookouts) if len(lookouts) > 1 else ()
 
 
-def program(estate: Path, server: str, root: Path) -> Program:
-    """`binome run` on a server."""
-    return Program(command("run", str(estate), "--as", server, "--root", str(root)), environment=environment())
+def program(estate: Path, server: str, root: Path, more: Mapping[str, str]) -> Program:
+    """`binome run` on a server; `more` is what else stands in its environment."""
+    run = command("run", str(estate), "--as", server, "--root", str(root))
+    return Program(run, environment={**more, **environment()})
 
 
 def command(*words: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ that silence into "no route to host" after three seconds.
 
     fabric:   binome-core ── down1 ═ up1 ── binome-site1 ── port1 ═ eth0  (namespace binome-gra-edge)
                           ── client ═ eth0  (namespace binome-client)
+                          ── outside1 ═ eth0  (namespace binome-outside1: a provider of messages)
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from binome.estate import Estate
 from binome.lab.errors import LabError
+from binome.lab.providers import places
 from binome.lab.shell import run
 
 _PREFIX = "binome-"
@@ -40,23 +42,30 @@ class Network:
 
     sites: tuple[str, ...]
     servers: dict[str, tuple[str, str]]  # name → (site, address)
+    outside: dict[str, tuple[str, ...]]  # who stands outside of every site, on the core → addresses
 
     @classmethod
     def of(cls, estate: Estate) -> Network:
         """The network of an estate. Raises LabError for a server without a site or an address."""
         servers = {}
+        beyond = {CLIENT: CLIENT_ADDRESSES, **{place: found[1:] for place, found in places(estate).items()}}
+        kept = {_FABRIC, *map(namespace, beyond), *(one for addresses in beyond.values() for one in addresses)}
         for name, server in estate.servers.items():
             if server.address is None or server.site is None:
                 lacking = "address" if server.address is None else "site"
                 raise LabError(f"{name} has no {lacking}, and the lab needs one.  Add {lacking}: to servers.{name}.")
-            if namespace(name) in (_FABRIC, namespace(CLIENT)) or server.address in CLIENT_ADDRESSES:
+            if not kept.isdisjoint((namespace(name), server.address)):
                 raise LabError(f"{name}, {server.address}: the lab keeps that for itself.  Choose another.")
             servers[name] = (server.site, server.address)
-        return cls(tuple(estate.sites), servers)
+        families = {":" in address for _, address in servers.values()}
+        outside = {
+            name: tuple(one for one in addresses if (":" in one) in families) for name, addresses in beyond.items()
+        }
+        return cls(tuple(estate.sites), servers, outside)
 
     def names(self) -> list[str]:
         """The namespaces that the lab makes."""
-        return [_FABRIC, *(namespace(server) for server in self.servers), namespace(CLIENT)]
+        return [_FABRIC, *(namespace(name) for name in (*self.servers, *self.outside))]
 
     def create(self) -> None:
         """Makes namespaces, bridges and cables, and joins the sites."""
@@ -73,12 +82,13 @@ class Network:
         for number, (server, (site, _)) in enumerate(self.servers.items(), 1):
             bridge = f"binome-site{self.sites.index(site) + 1}"
             fabric += _cable(f"port{number}", bridge, namespace(server), number)
-        fabric += _cable("client", "binome-core", namespace(CLIENT), 0)
+        numbers = {name: number for number, name in enumerate((CLIENT, *self.servers, *self.outside))}
+        for name in self.outside:
+            fabric += _cable(name, "binome-core", namespace(name), numbers[name])
         run("ip", "-n", _FABRIC, "-batch", "-", text="\n".join(fabric) + "\n")
         hosts = {server: [address] for server, (_, address) in self.servers.items()}
-        families = {":" in address for (_, address) in self.servers.values()}
-        hosts[CLIENT] = [address for address in CLIENT_ADDRESSES if (":" in address) in families]
-        macs = {server: _mac(number) for number, server in enumerate(self.servers, 1)} | {CLIENT: _mac(0)}
+        hosts |= {name: list(addresses) for name, addresses in self.outside.items()}
+        macs = {name: _mac(number) for name, number in numbers.items()}
         for server, addresses in hosts.items():
             self._address(server, addresses, hosts, macs)
 
@@ -103,8 +113,18 @@ class Network:
         """Puts a site back on the network."""
         self._uplink(site, "forwarding")
 
+    def silence(self, name: str) -> None:
+        """Takes one who stands outside off the network."""
+        self._set(name, "disabled")
+
+    def restore(self, name: str) -> None:
+        """Puts one who stands outside back on the network."""
+        self._set(name, "forwarding")
+
     def _uplink(self, site: str, state: str) -> None:
-        port = f"down{self.sites.index(site) + 1}"
+        self._set(f"down{self.sites.index(site) + 1}", state)
+
+    def _set(self, port: str, state: str) -> None:
         number = {"disabled": "0", "forwarding": "3"}[state]
         run("bridge", "-n", _FABRIC, "link", "set", "dev", port, "state", number)
 

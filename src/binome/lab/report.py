@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from binome.lab import chart
+from binome.lab import chart, outside
 from binome.lab.clients import PATIENCES_S
 from binome.lab.demo import Outcome
 from binome.lab.errors import LabError
@@ -43,6 +43,7 @@ def as_json(outcome: Outcome) -> Report:
         "scope": outcome.scope,
         "time_to_redundancy_s": outcome.time_to_redundancy_s,
         "patience_s": list(PATIENCES_S.values()),
+        "pages": outside.as_json(outcome.pages),
         "events": [{"at_s": event.at_s, "what": event.what} for event in outcome.events],
         "engines": outcome.engines,
     }
