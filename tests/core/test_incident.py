@@ -132,6 +132,18 @@ def test_what_lies_within_a_lost_site_belongs_to_it_and_what_does_not_is_another
     assert night.open()[0][0] == 1  # a part of it is still away
 
 
+def test_a_lookout_that_is_not_back_yet_belongs_to_the_site_that_was_lost() -> None:
+    night = Night()
+    night.happens(ScopeOpened("site/strasbourg/1", SITE, ()))
+    night.happens(ScopeEnded("site/strasbourg/1", Ended.UP_AGAIN), after_ms=1)
+    silent = Cause(Kind.VANTAGE, "sbg-edge", Manner.SILENT, BEGIN_MS, 0, 0, ("gravelines",), Confidence.CONFIRMED)
+    night.happens(ScopeOpened("vantage/sbg-edge/1", silent, ()), after_ms=1)
+    assert [number for number, _ in night.open()] == [1]
+    other = Cause(Kind.VANTAGE, "par-watch", Manner.SILENT, BEGIN_MS, 0, 0, ("gravelines",), Confidence.CONFIRMED)
+    night.happens(ScopeOpened("vantage/par-watch/1", other, ()), after_ms=1)
+    assert [number for number, _ in night.open()] == [1, 2]
+
+
 def test_the_log_book_has_what_led_to_it_and_of_two_incidents_each_its_own() -> None:
     night = Night()
     night.happens(SiteSilent("strasbourg", 400, ("gra-edge", "par-watch"), True))

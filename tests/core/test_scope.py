@@ -20,7 +20,8 @@ from binome.core.graph import Graph
 from binome.core.looking import LookoutsHeard, VerdictsAgreed
 from binome.core.quorum import Agreed
 from binome.core.scope import Cause, Confidence, Ended, Manner, ScopeChanged, ScopeEnded, ScopeOpened, hides
-from binome.core.scoping import provisional
+from binome.core.scoping import graphs, provisional, settle_ms
+from binome.core.sightlines import sighted
 from binome.core.state import State
 from binome.core.verdict import Judged, Verdict
 from binome.estate import load
@@ -360,6 +361,15 @@ def test_a_silent_lookout_on_a_server_that_is_up() -> None:
     night.agree(DOWN, on("paris"))
     night.decides()
     assert night.open == {"vantage/par-watch/1": "site/paris"}
+
+
+def test_a_silent_lookout_waits_until_it_would_be_known_that_its_server_is_lost() -> None:
+    assert LITTORAL.lookout is not None
+    slow = LITTORAL.model_copy(update={"lookout": LITTORAL.lookout.model_copy(update={"every_ms": 10_000})})
+    night = Night()
+    night.happens(LookoutsHeard({"par-watch": 0}))
+    (seen,) = sighted(graphs.of(slow), night.state.looking, settle_ms(graphs.of(slow)))
+    assert (seen.subject, seen.ready_ms) == ("par-watch", 3 * 10_000 + 800 + 12_500)
 
 
 # -- one lookout alone

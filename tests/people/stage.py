@@ -38,6 +38,8 @@ people:
   senders: {sms: {kind: sms-http}, mail: {kind: smtp}}
 """
 ).people
+AWAKE_LOOK_S, ASLEEP_LOOK_S = 0.25, 2.5
+"""How often a desk looks; less often while nothing changes that it could see."""
 QUIET_FROM_S = 15.0
 """So long the platform is well before something happens; `at_s` counts from there."""
 
@@ -95,6 +97,9 @@ class Provider:
         await asyncio.sleep(0.3)
         if self._via in self._night.dead_providers:
             await asyncio.sleep(3600)
+        if self._via in self._night.burned_providers:
+            await asyncio.sleep(5)
+            return Delivery(Sent.LATER, "no connection: timed out")
         self._night.delivered(self._lookout, self._via, message)
         return Delivery(Sent.ACCEPTED, "status 202")
 
@@ -102,11 +107,20 @@ class Provider:
 class Night(Stage):
     """One night."""
 
-    def __init__(self, estate: str = "night", *, etcd: bool = True, dead_providers: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        estate: str = "night",
+        *,
+        etcd: bool = True,
+        dead_providers: Sequence[str] = (),
+        burned_providers: Sequence[str] = (),
+    ) -> None:
+        """Providers that are dead take what they are given and never answer; to one that burned there is no way."""
         super().__init__(estate)
         self.estate = self.estate.model_copy(update={"people": PEOPLE, "estate": "littoral"})
         self.loop = new_loop()
-        self.etcd, self.dead_providers = etcd, dead_providers
+        self.etcd, self.dead_providers, self.burned_providers = etcd, dead_providers, burned_providers
+        self._look_s = AWAKE_LOOK_S
         self.paged: list[Paged] = []
         self.facts: list[Fact] = []
         self.nudged: Counter[str] = Counter()  # how often each lookout's loop was told that there is something new
@@ -131,6 +145,7 @@ class Night(Stage):
             order=lambda _at_ms: ("ann", "bob", "cyd"),
             words=words(PEOPLE, UTC, b"k" * 32),
             tell=partial(self._gossip, name),
+            ahead=partial(self._ahead, name),
         )
         self.desks[name] = Desk(
             self.estate,
@@ -145,6 +160,9 @@ class Night(Stage):
         )
         self.loop.spawn(None, self._live(name, self.desks[name]))
 
+    def _ahead(self, name: str) -> int:
+        return sum(self._hears(name, other) for other in self.vantages[: self.vantages.index(name)])
+
     def _own(self, name: str) -> Mapping[str, Judged]:
         return self.judges[name].judged()
 
@@ -153,7 +171,7 @@ class Night(Stage):
         while name not in self.dead:
             desk.look()
             self._gossip(name, desk.pager.told())
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(self._look_s)
         running.cancel()
 
     def _gossip(self, name: str, told: Sequence[Told]) -> None:
@@ -185,9 +203,11 @@ class Night(Stage):
     def sleeps_until_s(self, at_s: float, step_ms: int = 1_000) -> None:
         """The same where nothing changes that could be seen: nobody looks, and it goes faster."""
         end_ms = BEGIN_MS + round((QUIET_FROM_S + at_s) * 1000)
+        self._look_s = ASLEEP_LOOK_S
         while self.now_ms < end_ms:
             self.turn()
             self.now_ms += step_ms
+        self._look_s = AWAKE_LOOK_S
 
     def turn(self) -> None:
         if self.etcd:

@@ -16,19 +16,20 @@ MOST = 5
 """So many messages a person gets from first to last, whatever happens."""
 
 
-def burns(night: Night, site: str = "strasbourg") -> Night:
+def burns(night: Night, site: str = "strasbourg", judged_s: float = 25) -> Night:
+    """A site burns; everybody looks until it is known."""
     night.until_s(2)
     night.happens(["silence", site])
-    night.until_s(25)
+    night.until_s(judged_s)
     return night
 
 
-def ends(night: Night, site: str = "strasbourg") -> None:
-    """The site comes back in the morning, and stays."""
+def ends(night: Night, site: str = "strasbourg", judged_s: float = 20) -> None:
+    """The site comes back in the morning, and stays; everybody looks until that is known."""
     night.sleeps_until_s(MORNING_S)
     night.happens(["restore", site])
-    night.until_s(MORNING_S + 20)
-    night.sleeps_until_s(MORNING_S + 200)
+    night.until_s(MORNING_S + judged_s)
+    night.sleeps_until_s(MORNING_S + judged_s + 180)
 
 
 def opened(night: Night) -> list[int]:
@@ -116,7 +117,7 @@ def test_the_site_of_the_lookout_that_pages_first_burns() -> None:
     acknowledges(night, 60)
     burns(night, "gravelines")
     assert {one.lookout for one in night.paged} == {"sbg-16"}
-    assert night.first("ann") - 2 <= 15
+    assert night.first("ann") - 2 <= 10
     ends(night, "gravelines")
     assert opened(night) == [1]
     assert max(night.messages().values()) <= MOST

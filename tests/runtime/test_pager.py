@@ -63,7 +63,9 @@ class Night:
         self.told: list[Told] = []
         self.outbox = outbox
 
-    def begin(self, rank: int = 0, name: str = "gra", clock: Clock | None = None) -> Pager:
+    def begin(
+        self, rank: int = 0, name: str = "gra", clock: Clock | None = None, ahead: Callable[[], int] | None = None
+    ) -> Pager:
         senders: dict[str, Notify] = dict(self.senders)
         pager = Pager(
             PEOPLE,
@@ -76,6 +78,7 @@ class Night:
             order=lambda _at_ms: ("ann", "bob"),
             words=words(PEOPLE, UTC, KEY),
             tell=self._tell,
+            ahead=ahead,
         )
         self.loop.spawn(None, pager.run())
         return pager
@@ -251,6 +254,22 @@ def test_what_is_over_before_it_was_told_is_told_once(outbox: SqliteOutbox) -> N
     night.after(3_600)
     assert len(night.senders["sms"].given) == 1
     assert pager.state.pages[PAGE.id].stage is Stage.TOLD
+
+
+def test_nobody_waits_for_the_receipt_of_a_lookout_that_is_gone(outbox: SqliteOutbox) -> None:
+    night = Night(outbox)
+    there = 2
+    pager = night.begin(rank=2, ahead=lambda: there)
+    pager.want(PAGE)
+    night.after(9)
+    assert night.senders["sms"].given == []
+    there = 0
+    other = msgspec.structs.replace(PAGE, episode="2", to="bob")
+    pager.want(other)
+    night.after(0.5)
+    assert [one.person for one in night.senders["sms"].given] == ["bob"]
+    night.after(1)
+    assert [one.person for one in night.senders["sms"].given] == ["bob", "ann"], "what waited goes on as it began"
 
 
 def test_a_route_is_proven_by_its_link_and_paged_when_it_was_not_for_a_week(outbox: SqliteOutbox) -> None:

@@ -65,9 +65,10 @@ class Stage:
         self._arriving: defaultdict[int, list[tuple[str, Observation, int]]] = defaultdict(list)
         self._said_alone: dict[str, tuple[str, ...]] = {}
         self._told: set[str] = set()
+        self._phases = (self.estate.lookout.every_ms if self.estate.lookout else 1_000) // TICK_MS
         self._by_phase: defaultdict[int, list[Target]] = defaultdict(list)
         for number, target in enumerate(self.targets):
-            self._by_phase[number * 10 // len(self.targets)].append(target)
+            self._by_phase[number * self._phases // len(self.targets)].append(target)
 
     # -- what the script says
 
@@ -123,7 +124,7 @@ class Stage:
             self.now_ms += TICK_MS
 
     def _look(self) -> None:
-        phase = self.now_ms // TICK_MS % 10
+        phase = self.now_ms // TICK_MS % self._phases
         for vantage in self.vantages:
             if vantage in self.dead:
                 continue

@@ -24,6 +24,8 @@ from binome.runtime.peers import Jobs, Peers
 from binome.runtime.renewal import Renewal
 from binome.runtime.ticks import Ticks
 
+GONE_S = 3.0
+"""After so long a silence nobody waits for what a lookout may tell of pages: longer than a start takes."""
 LOOK_AGAIN_S = 5.0
 """How often a lookout without an identity looks whether it has got one."""
 
@@ -109,6 +111,10 @@ class Lookouts:
             return []
         silent = {one.peer for one in self.peers.silent()}
         return [peer for peer in self.peers.heard if peer not in silent]
+
+    def gone(self) -> list[str]:
+        """The other lookouts that have been silent for a while; nobody is called so in our own first seconds."""
+        return [one.peer for one in self.peers.silent() if one.since_s >= GONE_S] if self.peers else []
 
     def tell(self, told: bytes) -> None:
         """Tells the others what became of pages, as far as they are reached."""

@@ -43,6 +43,9 @@ class Others(Protocol):
     def heard(self) -> Collection[str]:
         """Those that are heard now."""
 
+    def gone(self) -> Collection[str]:
+        """Those that have been silent for so long that nothing they tell would come in time."""
+
     def tell(self, told: bytes) -> None:
         """Tells all of them what became of pages, as far as they are reached."""
 
@@ -74,20 +77,22 @@ class People:
         people = estate.people if self._key else estate.people.model_copy(update={"acknowledge": None})
         outbox, problem = open_outbox(Path(folders.data) / "outbox.sqlite")
         self._problems += [problem] if problem else []
-        rank = estate.lookout.on.index(server) if estate.lookout and server in estate.lookout.on else 0
+        lookouts = estate.lookout.on if estate.lookout else ()
+        before = lookouts[: lookouts.index(server)] if server in lookouts else ()
 
         def made(with_outbox: bool) -> Pager:
             return Pager(
                 people,
                 estate=estate.estate,
                 name=server,
-                rank=rank,
+                rank=len(before),
                 outbox=outbox if with_outbox else None,
                 senders=loaded.senders,
                 clock=clock,
                 order=self._order,
                 words=words(people, self.zone, self._key),
                 tell=self._told,
+                ahead=lambda: len(set(before).difference(others().gone())),
             )
 
         try:

@@ -420,7 +420,7 @@ def _belongs(graph: Graph, one: Incident, cause: Cause) -> bool:
     """Whether a cause is an incident's again, or lies within what that is about."""
     if cause.name == one.cause.name:
         return True
-    servers = servers_of(graph, cause) if cause.kind not in (Kind.NETWORK, Kind.VANTAGE) else set()
+    servers = servers_of(graph, cause) if cause.kind is not Kind.NETWORK else set()
     return bool(servers) and any(all(graph.domains.holds(place, server) for server in servers) for place in one.places)
 
 

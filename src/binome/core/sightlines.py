@@ -26,7 +26,8 @@ from binome.core.verdict import Verdict
 BETWEEN = "~"
 """Stands between the two sites of a network: `gravelines~strasbourg`. It stands in no name of the estate."""
 SILENCE_MS = 10_000
-"""A lookout whose server is up may start again meanwhile."""
+"""A lookout whose server is up may start again meanwhile. Where its server is looked at so seldom that it may have been
+lost with it, longer: until that would be known."""
 
 
 class Sighted(NamedTuple):
@@ -65,7 +66,7 @@ def sighted(graph: Graph, looking: LookingSlice, settle_ms: int) -> list[Sighted
             Sighted(Kind.NETWORK, BETWEEN.join(pair), down, of, at_ms, tuple(sorted(seen_by)), at_ms + settle_ms)
         )
     ends = {site for pair in pairs for site in pair}  # a leader at one end does not hear the other
-    return found + [one for one in _silent(graph, looking) if graph.site[one.subject] not in ends]
+    return found + [one for one in _silent(graph, looking, settle_ms) if graph.site[one.subject] not in ends]
 
 
 class _Blind(NamedTuple):
@@ -111,8 +112,11 @@ def _some_see_up(looking: LookingSlice, target: str, vantages: set[str]) -> bool
     return any(one in vantages and one not in looking.silent for one in up)
 
 
-def _silent(graph: Graph, looking: LookingSlice) -> Iterator[Sighted]:
+def _silent(graph: Graph, looking: LookingSlice, settle_ms: int) -> Iterator[Sighted]:
     for vantage, since_ms in looking.silent.items():
         on = graph.on.get(vantage, [])
         if on and looking.verdict(on[0]) is Verdict.UP:
-            yield Sighted(Kind.VANTAGE, vantage, 0, 0, since_ms, (), since_ms + SILENCE_MS)
+            target = graph.targets[on[0]]
+            falls_ms = target.fall * target.every_ms + target.timeout_ms
+            ready_ms = since_ms + max(SILENCE_MS, falls_ms + settle_ms)
+            yield Sighted(Kind.VANTAGE, vantage, 0, 0, since_ms, (), ready_ms)

@@ -262,6 +262,9 @@ class Lab:
 
         self.wait_for(missing, "the engines", timeout_s)
 
+    def _engines_lacking(self) -> list[str]:
+        return [one for service, members in self.looks().items() for one in self._lacking(service, members)]
+
     def _lacking(self, service: str, members: dict[str, Look]) -> list[str]:
         expected = [server for server in members if self._is_reachable(server)]
         lacking = [f"{server} ({members[server].state})" for server in expected if members[server].state != "up"]
@@ -381,6 +384,8 @@ class Lab:
                 if isinstance(options, kind):
                     members = [server for server in options.on if server in servers]
                     self._start_members(service, options, members, waits=waits)
+        if waits and set(servers) == set(self.estate.servers):  # who looked out now would page that engines start
+            self.wait_for(self._engines_lacking, "the engines", READY_TIMEOUT_S)
         for server in (*lookouts.names(self.estate), *lookouts.agents(self.estate)):
             if server in servers:
                 self.start_lookout(server)

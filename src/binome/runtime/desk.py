@@ -49,6 +49,7 @@ LOOK_S = LOOK_TICKS * TICK_S
 NOBODY_S = 3.0
 """After so long without a leader this lookout speaks for itself."""
 NOBODY_PAGED_S = 30.0
+"""After so long without a leader that alone is paged; later where this lookout needs longer to see what is lost."""
 TROUBLE_PAGED_S = 60.0
 SETTLED_S = 10.0
 """So long somebody must have led before anything is called over."""
@@ -61,6 +62,7 @@ class _Alone:
     name: Name
     cause: Cause
     targets: set[str]
+    widest: int  # the highest rank of what it was taken for: what comes back in pieces is no news
 
 
 class Desk:
@@ -88,6 +90,9 @@ class Desk:
         self._estate, self._server, self.pager, self._clock = estate, server, pager, clock
         self._state, self._led, self._own, self._heard = state, led, own, heard
         self._troubles, self._changed, self._ticks = troubles, changed, ticks or Ticks(clock)
+        looks = estate.lookout
+        eyes_s = (looks.every_ms * (looks.fall + 2) + looks.timeout_ms) / 1000 if looks else 0.0
+        self._nobody_paged_s = max(NOBODY_PAGED_S, eyes_s)
         self._led_s = self._unled_s = clock.monotonic_s()  # since when somebody leads; since when nobody does
         self._was_led = True
         self._alone: list[_Alone] = []
@@ -175,7 +180,7 @@ class Desk:
     def _about_ourselves(self, state: State, led: bool, now_s: float, now_ms: int) -> list[Alarm]:
         found = []
         unled_s = now_s - self._unled_s
-        if not led and unled_s >= NOBODY_PAGED_S and not self._alone:  # else the page about that says so
+        if not led and unled_s >= self._nobody_paged_s and not self._alone:  # else the page about that says so
             since_ms = now_ms - round(unled_s * 1000)
             found.append(Alarm(nobody_leads_page(self._estate, state.head.generation, since_ms)))
         troubles = self._troubles() if led else ()
@@ -205,12 +210,13 @@ class Desk:
             if one.cause.name == known.cause.name or not one.targets.isdisjoint(targets):
                 if known.cause.products and not one.cause.products:
                     one.name = Name(one.name.episode, HIT, known.cause.name)
-                elif RANK[known.cause.kind] > RANK[one.cause.kind] and one.name.stage != HIT:
+                elif RANK[known.cause.kind] > one.widest and one.name.stage != HIT:
                     one.name = Name(one.name.episode, f"now/{known.cause.name}", known.cause.name)
-                one.cause = known.cause
+                one.cause, one.widest = known.cause, max(one.widest, RANK[known.cause.kind])
                 one.targets |= targets
                 return one
-        new = _Alone(Name(known.scope, HIT if known.cause.products else OPENED, known.cause.name), known.cause, targets)
+        name = Name(known.scope, HIT if known.cause.products else OPENED, known.cause.name)
+        new = _Alone(name, known.cause, targets, RANK[known.cause.kind])
         self._alone.append(new)
         return new
 

@@ -82,16 +82,21 @@ class Pager:
         order: Callable[[int], Sequence[str]],
         words: Words,
         tell: Callable[[Sequence[Told]], None] = lambda _told: None,
+        ahead: Callable[[], int] | None = None,
     ) -> None:
         """`estate` is what the platform is called, `name` this lookout, `rank` its place in `lookout.on`, from 0.
+
+        `ahead` says how many of the `rank` lookouts before this one are there now, all of them unless given: for the
+        receipt of one that is gone nobody waits.
 
         `order` says in which order people are asked at a moment since 1970 (core/oncall.py). `tell` hands what it is
         given to the other lookouts, as far as it can.
 
         Raises StoreError where the outbox cannot be read; nothing else can keep it from beginning.
         """
-        self._estate, self._name, self._rank, self._outbox, self._senders = estate, name, rank, outbox, senders
+        self._estate, self._name, self._outbox, self._senders = estate, name, outbox, senders
         self._clock, self._order, self._words, self._tell = clock, order, words, tell
+        self._ahead = ahead or (lambda: rank)
         self.state = Paging(people)
         self._changed = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
@@ -111,7 +116,7 @@ class Pager:
     def want(self, page: Page) -> Took:
         """Takes a page up. It is durable when this returns, as far as the outbox can be written."""
         now_ms = self._now_ms()
-        wanted = self.state.wanted(page, self._order(self._clock.now_ms()), self._rank, now_ms)
+        wanted = self.state.wanted(page, self._order(self._clock.now_ms()), self._ahead(), now_ms)
         if isinstance(wanted, Wanted):
             self._record(wanted)
             return Took.NEW
