@@ -197,8 +197,7 @@ def test_with_etcd_dead_the_page_goes_out_all_the_same(paged: Paged) -> None:
     first = paged.until_paged("ops-5")
     site = paged.until_paged("ops-5", words="Site strasbourg lost")
     other = paged.until_paged("ops-1", words="Site strasbourg lost")
-    print(*paged.pages(), sep="\n")
     assert first.at_s <= 10
-    assert site.text
+
     assert other.at_s
     assert max(messages(paged.pages()).values()) <= MOST, paged.pages()
