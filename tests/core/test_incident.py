@@ -138,7 +138,8 @@ def test_a_lookout_that_is_not_back_yet_belongs_to_the_site_that_was_lost() -> N
     night.happens(ScopeEnded("site/strasbourg/1", Ended.UP_AGAIN), after_ms=1)
     silent = Cause(Kind.VANTAGE, "sbg-edge", Manner.SILENT, BEGIN_MS, 0, 0, ("gravelines",), Confidence.CONFIRMED)
     night.happens(ScopeOpened("vantage/sbg-edge/1", silent, ()), after_ms=1)
-    assert [number for number, _ in night.open()] == [1]
+    assert night.open() == [(1, "vantage/sbg-edge")]
+    assert night.all[1].widest.name == "site/strasbourg", "what is over is told as what it was"
     other = Cause(Kind.VANTAGE, "par-watch", Manner.SILENT, BEGIN_MS, 0, 0, ("gravelines",), Confidence.CONFIRMED)
     night.happens(ScopeOpened("vantage/par-watch/1", other, ()), after_ms=1)
     assert [number for number, _ in night.open()] == [1, 2]

@@ -251,7 +251,7 @@ def _plans(graph: Graph, view: View, now_ms: int) -> Iterator[Alarm]:
 
 def _alone(graph: Graph, view: View, now_ms: int) -> Iterator[Alarm]:
     """Databases without a partner that no open incident explains."""
-    explained = [servers_of(graph, one.cause) for one in view.incident.open()]
+    explained = [servers_of(graph, one.widest) for one in view.incident.open()]
     for name, database in view.takeover.databases.items():
         service = graph.estate.services.get(name)
         if not isinstance(service, PostgresqlService) or len(service.on) < 2 or service.replication != "synchronous":

@@ -240,8 +240,8 @@ class Incident:
             if wider and cause.name != self.first_name:
                 self.widened = (*self.widened, cause.name)
             self.places[cause.subject] = cause.kind
-        self.cause = max(self.scopes.values(), key=lambda one: RANK[one.kind])
-        self.widest = max(self.widest, self.cause, key=lambda one: RANK[one.kind])
+        self.cause = max(self.scopes.values(), key=lambda one: one.width)
+        self.widest = max(self.widest, self.cause, key=lambda one: one.width)
         self.since_ms = min(self.since_ms, cause.since_ms)
         self.names |= {cause.subject, *cause.subject.replace("/", "@").split("@"), *cause.services, *cause.products}
 

@@ -31,7 +31,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from binome.core.causes import Kind
+from binome.core.causes import RANK, Kind
 from binome.core.entry import Fact
 from binome.core.verdict import Verdict
 
@@ -83,6 +83,11 @@ class Cause(msgspec.Struct, frozen=True):
     def name(self) -> str:
         """Kind and subject: `site/strasbourg`."""
         return f"{self.kind}/{self.subject}"
+
+    @property
+    def width(self) -> int:
+        """How much it says is lost, to compare: least where a lookout alone is silent, as after its site came back."""
+        return -1 if self.kind is Kind.VANTAGE else RANK[self.kind]
 
 
 class ScopeOpened(Fact, frozen=True, tag="scope-opened"):
