@@ -208,6 +208,7 @@ def test_pages_are_told_as_they_come_with_the_names_of_people(tmp_path: Path) ->
         file.write('{"at_s": 1')  # it is just being written
     assert list(following.grown()) == [(107.25, "page to else@littoral.example (mail): accepted by mx.page.example")]
     assert list(following.grown()) == []
+    assert list(outside.Following(place).grown()) == [], "a second fire has pages of its own"
     pages = following.since(100.0)
     assert pages[0] == Page(5.0, "ops-2", "sms-gateway", "[littoral 1] lost", "", True)
     assert outside.as_json(pages)[1] == {

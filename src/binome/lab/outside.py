@@ -144,13 +144,14 @@ class Following:
 
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
+        self._known = set(outside.pages())  # of earlier fires in the same lab
         self.pages: list[Page] = []
 
     def grown(self) -> Iterator[tuple[float, str]]:
         """What was accepted since the last time: when, on the monotonic clock, and in words."""
-        seen = set(self.pages)
         for page in self._outside.pages():
-            if page not in seen:
+            if page not in self._known:
+                self._known.add(page)
                 self.pages.append(page)
                 host = self._outside.providers[page.via].host
                 yield page.at_s, f"page to {page.to} ({page.via}): accepted by {host}"
