@@ -31,7 +31,7 @@ from binome.lab import cgroup, engines, inside, lookouts, network, process, web
 from binome.lab.engines import ENGINES, Look, Place
 from binome.lab.errors import LabError, LabTimeoutError
 from binome.lab.network import Network
-from binome.lab.outside import GROUP, Outside
+from binome.lab.outside import Outside
 from binome.lab.preconditions import check_possible, check_privileges
 from binome.lab.providers import secrets_of
 from binome.lab.shell import run
@@ -73,7 +73,7 @@ class Lab:
         self._state = state
         self._network = Network.of(estate)
         self._children: list[subprocess.Popen[bytes]] = []
-        self.outside = Outside(folder, estate, self._network, self._spawn_outside)
+        self.outside = Outside(folder, estate, self._network, self._spawn)
 
     # -- making and finding
 
@@ -104,7 +104,6 @@ class Lab:
         say("networks and folders are there")
         self.outside.start()
         self._start_servers(list(self.estate.servers))
-        self.wait_for(self.outside.lacking, "the providers of messages", READY_TIMEOUT_S)
         self.wait_until_whole(say)
 
     @classmethod
@@ -263,7 +262,8 @@ class Lab:
         self.wait_for(missing, "the engines", timeout_s)
 
     def _engines_lacking(self) -> list[str]:
-        return [one for service, members in self.looks().items() for one in self._lacking(service, members)]
+        lacking = [one for service, members in self.looks().items() for one in self._lacking(service, members)]
+        return lacking + self.outside.lacking()
 
     def _lacking(self, service: str, members: dict[str, Look]) -> list[str]:
         expected = [server for server in members if self._is_reachable(server)]
@@ -323,9 +323,6 @@ class Lab:
     def spawn_client(self, program: process.Program, log: str) -> subprocess.Popen[bytes]:
         """Starts a program in the client's namespace, outside of every site."""
         return self._spawn(network.CLIENT, cgroup.root() / network.CLIENT, program, log)
-
-    def _spawn_outside(self, place: str, program: process.Program, log: str) -> subprocess.Popen[bytes]:
-        return self._spawn(place, cgroup.root() / GROUP / place, program, log)
 
     def spawn(self, server: str, program: process.Program, log: str) -> subprocess.Popen[bytes]:
         """Starts a program on a server: what a process of the team's would see from there."""

@@ -40,10 +40,10 @@ class Page(NamedTuple):
 
 
 class Outside:
-    """The providers of one lab. `spawn` starts a program in a place, with a log."""
+    """The providers of one lab. `spawn` starts a program in a place and a group, with a log."""
 
     def __init__(
-        self, folder: Path, estate: Estate, net: Network, spawn: Callable[[str, Program, str], Popen[bytes]]
+        self, folder: Path, estate: Estate, net: Network, spawn: Callable[[str, Path, Program, str], Popen[bytes]]
     ) -> None:
         self._folder, self._estate, self._network, self._spawn = folder, estate, net, spawn
         self.providers = providers(estate)
@@ -70,7 +70,7 @@ class Outside:
         """Starts a receiver for each provider."""
         for sender, provider in self.providers.items():
             place = self._place[sender]
-            cgroup.create(GROUP, place)
+            group = cgroup.create(GROUP, place)
             own = self._folder / GROUP / sender
             self._certify(provider, own)
             for number, address in enumerate(self._network.outside[place]):
@@ -81,7 +81,7 @@ class Outside:
                 settings.save(path)
                 arguments = (sys.executable, "-m", receivers.__name__, str(path))
                 program = Program(arguments, environment=lookouts.environment())
-                self._spawn(place, program, f"{sender}.receiver.log")
+                self._spawn(place, group, program, f"{sender}.receiver.log")
 
     def lacking(self) -> list[str]:
         """The providers that do not listen yet."""
