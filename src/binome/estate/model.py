@@ -57,6 +57,7 @@ from binome.estate.scalars import (
     Url,
     UrlPath,
     UserName,
+    VaultUrl,
     Zone,
     wrong,
 )
@@ -288,29 +289,48 @@ class Product(Record):
 
 
 class Vault(Record):
-    """Where copies lie. `key_on` are the servers that keep its key: without one of them its copies cannot be read."""
+    """Where copies lie. `key_on` are the servers that keep its key: without one of them its copies cannot be read.
+
+    Its own server finds it at `path`, the others by `url`; without one by SFTP. `user` and `password` are of a REST
+    server.
+    """
 
     kind: Literal["restic", "directory"]
     on: ServerName
     path: FolderPath
+    url: VaultUrl | None = None
+    user: UserName | None = None
+    password: Secret | None = None
     key: Secret | None = None
     key_on: Many[ServerName] = ()
 
 
 class Data(Record):
-    """What must not be lost: the service that it lives in, the backups that hold copies of it."""
+    """What must not be lost: the service that it lives in, the backups that hold copies of it.
+
+    In a database it is one of that name, or `database`, reached as `user` by TCP or in the folder `socket`; elsewhere
+    it is the files below `paths`.
+    """
 
     in_: ServiceName
     backup: Many[Annotated[Name, _known("backups")]] = ()
     size_bytes: Bytes | None = None
+    database: UserName | None = None
+    user: UserName | None = None
+    password: Secret | None = None
+    socket: FolderPath | None = None
+    paths: Many[FolderPath] = ()
 
 
 class Keep(Record):
-    """How many copies of each age are kept."""
+    """How many copies of each age are kept: restic's rules. The last ones, then the last of each hour, day, …"""
 
+    last: Count | None = None
+    hourly: Count | None = None
     daily: Count | None = None
     weekly: Count | None = None
     monthly: Count | None = None
+    yearly: Count | None = None
 
 
 class Proof(Record):

@@ -27,6 +27,7 @@ _PATH = r"/[A-Za-z0-9._/-]*"
 _URL = (
     r"https?://[A-Za-z0-9._~/?&=%:@+,#-]+"  # no character that means something to a shell inside quotes, or ends them
 )
+_SFTP = rf"sftp:([a-z_][a-z0-9_-]*@)?{_HOST}:{_PATH}"
 _ZONE = r"[A-Za-z0-9]+(/[A-Za-z0-9_+-]+)*"
 _DURATION = re.compile(r"([0-9]{1,16}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
 _SIZE = re.compile(r"([0-9]{1,16}(?:\.[0-9]{1,9})?)(B|KiB|MiB|GiB|TiB)")
@@ -194,6 +195,17 @@ def _read_url(value: Any) -> str:
     return text
 
 
+def _read_vault_url(value: Any) -> str:
+    remedy = 'Write one such as "rest:https://vault.example:8000/" or "sftp:backup@vault.example:/srv/vault".'
+    text = _text(value, "where restic finds the vault", remedy)
+    if text.startswith("rest:"):
+        _read_url(text.removeprefix("rest:"))
+        return text
+    if len(text) > 500 or not re.fullmatch(_SFTP, text):
+        raise wrong_value(text, "where restic finds the vault", remedy)
+    return text
+
+
 def _read_date(value: Any) -> date:
     text = _text(value, "a date", "Write it as 2027-06-30.")
     try:
@@ -293,6 +305,11 @@ FilePath = Annotated[
     str,
     BeforeValidator(_matching(_PATH, "an absolute path", "Write one such as /etc/binome/tls/ca.pem.", 255)),
     _schema(_PATH, "an absolute path of letters, digits, ., _ and -"),
+]
+VaultUrl = Annotated[
+    str,
+    BeforeValidator(_read_vault_url),
+    WithJsonSchema({"type": "string", "description": "rest: with a URL behind it, or sftp:USER@HOST:/PATH"}),
 ]
 UrlPath = Annotated[
     str,
