@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,26 @@ def sealed(key: Key, plain: bytes) -> bytes:
     return vector + cipher + Poly1305.generate_tag(r + block.update(vector) + block.finalize(), cipher)
 
 
+def weaken(folder: Path, password: str) -> None:
+    """Wraps the master key of a repository anew, so that opening it takes no time: for tests that open it often."""
+    (path,) = (folder / "keys").iterdir()
+    key = json.loads(path.read_bytes())
+    encrypt, _, _ = _derived(password, key)
+    raw = b64decode(key["data"])
+    decryptor = Cipher(algorithms.AES(encrypt), modes.CTR(raw[:16])).decryptor()
+    plain = decryptor.update(raw[16:-16]) + decryptor.finalize()
+    weak = {**key, **SCRYPT}
+    weak["data"] = base64(sealed(_derived(password, weak), plain))
+    path.unlink()
+    put(folder / "keys", json.dumps(weak).encode())
+
+
+def _derived(password: str, key: Mapping[str, Any]) -> Key:
+    salt, most = b64decode(key["salt"]), 256 << 20
+    found = hashlib.scrypt(password.encode(), salt=salt, n=key["N"], r=key["r"], p=key["p"], maxmem=most, dklen=64)
+    return found[:32], found[32:48], found[48:]
+
+
 def put(folder: Path, content: bytes) -> str:
     name = hashlib.sha256(content).hexdigest()
     (folder / name).write_bytes(content)
@@ -46,9 +66,9 @@ def make(folder: Path, snapshots: Iterable[Mapping[str, Any]]) -> dict[str, Mapp
         (folder / name).mkdir(parents=True)
     master: Key = (os.urandom(32), os.urandom(16), os.urandom(16))
     salt = os.urandom(64)
-    derived = hashlib.scrypt(PASSWORD.encode(), salt=salt, n=SCRYPT["N"], r=SCRYPT["r"], p=SCRYPT["p"], dklen=64)
+    wrapping = _derived(PASSWORD, {**SCRYPT, "salt": base64(salt)})
     text = {"mac": {"k": base64(master[1]), "r": base64(master[2])}, "encrypt": base64(master[0])}
-    wrapped = sealed((derived[:32], derived[32:48], derived[48:]), json.dumps(text).encode())
+    wrapped = sealed(wrapping, json.dumps(text).encode())
     key = {"created": "2026-01-01T00:00:00Z", "username": "", "hostname": "", "kdf": "scrypt", **SCRYPT}
     put(folder / "keys", json.dumps({**key, "salt": base64(salt), "data": base64(wrapped)}).encode())
     config = {"version": 1, "id": "0" * 64, "chunker_polynomial": "26e98f3fc379e5"}

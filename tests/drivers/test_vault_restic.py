@@ -14,6 +14,7 @@ import pytest
 
 from binome.drivers.vault.restic import ResticVault
 from binome.ports_of_copies import Trouble, Vault, VaultError, VaultPlace
+from tests.drivers import restic_repository
 from tests.drivers.vault_suite import AT_MS, LABELS, VaultSuite, filled, run, silent
 
 KEY = "a-key-of-some-length"
@@ -29,6 +30,10 @@ def flip(path: Path) -> None:
     raw = bytearray(path.read_bytes())
     raw[len(raw) // 2] ^= 1
     path.write_bytes(raw)
+
+
+def locked(root: Path) -> bool:
+    return any(len(path.name) == 64 for path in (root / "locks").iterdir())
 
 
 @contextmanager
@@ -54,6 +59,13 @@ def served(root: Path, *more: str) -> Iterator[int]:
 
 
 class ResticSuite(VaultSuite):
+    @pytest.fixture
+    def vault(self, root: Path) -> Iterator[Vault]:
+        vault = self.make(root)
+        assert run(vault.prepare()) is True
+        restic_repository.weaken(root, KEY)
+        yield vault
+
     def place(self, root: Path) -> str:
         return str(root)
 
@@ -125,10 +137,10 @@ class TestLocal(ResticSuite):
         run(vault.put(folder, AT_MS, LABELS, silent))
         with subprocess.Popen(command, env=given, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             until_s = time.monotonic() + 20
-            while not any((root / "locks").iterdir()):
+            while not locked(root):
                 assert time.monotonic() < until_s and process.poll() is None
             process.kill()
-        assert any((root / "locks").iterdir()), "its exclusive lock is still there"
+        assert locked(root), "its exclusive lock is still there"
         run(vault.delete([run(vault.list())[0].id], silent))
         assert run(vault.list()) == []
 
@@ -139,7 +151,7 @@ class TestLocal(ResticSuite):
         with subprocess.Popen(command, env=given, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             try:
                 until_s = time.monotonic() + 20
-                while not any((root / "locks").iterdir()):
+                while not locked(root):
                     assert time.monotonic() < until_s and process.poll() is None
                 os.kill(process.pid, 19)  # SIGSTOP: it is alive, and takes its time
                 with pytest.raises(VaultError) as refused:

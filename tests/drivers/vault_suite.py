@@ -36,12 +36,16 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    """Files by path with their content, and folders."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"folder"
+        for path in sorted(folder.rglob("*"))
+    }
 
 
 def filled(folder: Path, size_bytes: int = 100_000, seed: int = 1) -> Path:
     """A folder with files of that many bytes in all, which do not compress."""
-    (folder / "contacts").mkdir(parents=True)
+    (folder / "contacts" / "hollow").mkdir(parents=True)
     content = random.Random(seed).randbytes(size_bytes)
     (folder / "contacts" / "big").write_bytes(content)
     (folder / "contacts" / "empty").write_bytes(b"")
@@ -52,7 +56,7 @@ def filled(folder: Path, size_bytes: int = 100_000, seed: int = 1) -> Path:
 class VaultSuite:
     """The suite; a class `TestX(VaultSuite)` fills in what is of its kind."""
 
-    big_bytes = 60_000_000
+    big_bytes = 40_000_000
     """So much that putting it can be interrupted."""
 
     @pytest.fixture

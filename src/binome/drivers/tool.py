@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from binome.shown import shown
 
-LAST_LINES = 20
+LAST_LINES = 200  # restic ends with the whole stack behind its one sentence
 LONGEST_LINE = 1 << 20
 PATIENCE_S = 5.0
 """How long a tool may take to end once it is asked to."""

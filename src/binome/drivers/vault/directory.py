@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 
 from binome.core.copies import File, Label, Progress, Stored, compared
 from binome.drivers.files import Interrupted, files_of
-from binome.drivers.vault.shared.size import size_of
+from binome.drivers.sizes import size_of
 from binome.ports_of_copies import Tell, Trouble, VaultError, VaultPlace
 
 _T = TypeVar("_T")

@@ -30,7 +30,7 @@ from urllib.parse import quote
 
 from binome.core.copies import Label, Progress, Stored
 from binome.drivers import tool
-from binome.drivers.vault.shared.size import polled, size_of
+from binome.drivers.sizes import polled, size_of
 from binome.ports_of_copies import Tell, Trouble, VaultError, VaultPlace
 from binome.shown import shown
 
@@ -213,15 +213,15 @@ class ResticVault:
             raise VaultError(_trouble(ended.last) or Trouble.FAILED, _without(_telling(ended), hidden))
         return "\n".join(said)
 
-    def _address(self) -> tuple[str, list[str]]:
+    def _address(self) -> tuple[str, tuple[str, ...]]:
         """Where the repository is, with its login, and what of that must not be shown."""
         at, place = self._place.at, self._place
         if not at.startswith("rest:") or not place.password:
-            return at, []
+            return at, ()
         password = self._read(place.password)
         scheme, _, rest = at.removeprefix("rest:").partition("://")
         user, quoted = place.user or place.name, quote(password, safe="")
-        return f"rest:{scheme}://{user}:{quoted}@{rest}", [password, quoted]
+        return f"rest:{scheme}://{user}:{quoted}@{rest}", (password, quoted)
 
     def _read(self, place: str) -> str:
         try:
