@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from binome.cli import (
+    backup,
     completion,
     estate,
     explain,
@@ -17,6 +18,7 @@ from binome.cli import (
     render,
     status,
     takeover,
+    vault,
 )
 from binome.cli.check import check
 from binome.cli.extras import with_extras
@@ -51,6 +53,8 @@ app.add_typer(plan.app, name="plan")
 app.add_typer(journal.app, name="journal")
 if ca := with_extras(app, "ca", "binome.cli.ca", "agreement"):
     app.add_typer(ca.app, name="ca")
+app.add_typer(backup.app, name="backup")
+app.add_typer(vault.app, name="vault")
 app.command()(completion.completion)
 app.command("oncall")(oncall.show)
 for command in (

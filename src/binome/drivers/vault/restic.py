@@ -35,6 +35,10 @@ from binome.ports_of_copies import Tell, Trouble, VaultError, VaultPlace
 from binome.shown import shown
 
 PATIENCE_S = 60.0
+CONNECT_S = 10
+ANSWER_S = 180.0
+"""How long a question may take that moves no content, of a repository with many thousands of copies too."""
+_QUESTIONS = frozenset({"cat", "snapshots", "dump", "unlock"})
 _MINE = "binome"
 _WORD = re.compile(r"[A-Za-z0-9._:+-]{1,100}")
 _TROUBLES: tuple[tuple[re.Pattern[str], Trouble], ...] = tuple(
@@ -79,7 +83,8 @@ class ResticVault:
         self._place = place
         self._secret = secret
         self._patience_s = patience_s
-        self._options = [word for option in options for word in ("-o", option)]
+        ssh = [f"sftp.command={_ssh(place.at)}"] if place.at.startswith("sftp:") else []
+        self._options = [word for option in (*ssh, *options) for word in ("-o", option)]  # the last of a name counts
 
     async def prepare(self) -> bool:
         """See `ports_of_copies.Vault`."""
@@ -201,7 +206,9 @@ class ResticVault:
         )
         watch.stop = work.cancel
         try:
-            ended = await work
+            ended = await asyncio.wait_for(work, ANSWER_S if words[0] in _QUESTIONS else None)
+        except TimeoutError:
+            raise VaultError(Trouble.UNREACHABLE, f"no answer within {ANSWER_S:.0f} s") from None
         except tool.ToolMissingError as error:
             raise VaultError(Trouble.NO_TOOL, str(error)) from error
         except asyncio.CancelledError:
@@ -266,6 +273,12 @@ class _Watch:
         if found in _HOPELESS or now_s - self._since_s > self._patience_s:
             self.trouble, self.line = found or Trouble.FAILED, shown(line, 300)
             self.stop()
+
+
+def _ssh(at: str) -> str:
+    """SSH that asks nobody and does not wait for ever, for a place such as `sftp:USER@HOST:/PATH`."""
+    host = at.removeprefix("sftp:").rpartition(":")[0].replace("[", "").replace("]", "")
+    return f"ssh -o BatchMode=yes -o ConnectTimeout={CONNECT_S} {host} -s sftp"
 
 
 def _trouble(lines: Sequence[str]) -> Trouble | None:
