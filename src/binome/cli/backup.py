@@ -198,12 +198,13 @@ def _print_taken(done: Taken, *, as_json: bool) -> None:
     manifest, failed = done.manifest, {name: str(error) for name, error in done.failed.items()}
     if as_json:
         summary = {"backup": manifest.backup, "at_ms": manifest.at_ms, "size_bytes": manifest.size_bytes}
-        print_json({**summary, "stored": done.stored, "failed": failed})
+        print_json({**summary, "stored": done.stored, "made": list(done.made), "failed": failed})
         return
     took = lasted((manifest.ended_ms - manifest.began_ms) / 1000)
     print(f"{manifest.backup} as of {at(manifest.at_ms)}: {size(manifest.size_bytes)}, copied in {took}")
     for vault, id_ in done.stored.items():
-        print(f"  in {vault} as {short(id_)}, not proven yet")
+        new = ".  There was no vault, and a new one was made" if vault in done.made else ""
+        print(f"  in {vault} as {short(id_)}, not proven yet{new}")
     for vault, error in failed.items():
         said(f"  not in {vault}: {error}")
 

@@ -99,7 +99,7 @@ def keys(names: Names = None, file: EstateFile = ESTATE, server: AsServer = "", 
     """
     estate = read_estate(file, as_json=as_json)
     here, chosen = server_of(estate, file, server), named(names or (), estate.vaults, "vault", file)
-    platform = Platform(estate, Measured({}))
+    platform = Platform(estate, Measured())
     rows = [_key(platform, name, here) for name in chosen]
     if as_json:
         print_json({"server": here, "vaults": rows})

@@ -40,11 +40,15 @@ class Hands(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """What became of a backup: its manifest, its id in each vault that has it, the trouble of the others."""
+    """What became of a backup: its manifest, its id in each vault that has it, the trouble of the others.
+
+    `made` are the vaults that were not there: new ones, or ones that were lost.
+    """
 
     manifest: Manifest
     stored: dict[str, str]
     failed: dict[str, VaultError]
+    made: tuple[str, ...]
 
 
 async def take(estate: Estate, backup: str, server: str, *, scratch: Path, hands: Hands, tell: Tell) -> Taken:
@@ -78,8 +82,7 @@ async def take(estate: Estate, backup: str, server: str, *, scratch: Path, hands
             files=files,
         )
         (folder / MANIFEST).write_bytes(sealed(manifest))
-        stored, failed = await _put(folder, manifest, hands.vaults, tell)
-    return Taken(manifest, stored, failed)
+        return await _put(folder, manifest, hands.vaults, tell)
 
 
 async def _summed(folder: Path, sums: Sums, tell: Tell) -> dict[str, File]:
@@ -90,10 +93,10 @@ async def _summed(folder: Path, sums: Sums, tell: Tell) -> dict[str, File]:
     return whole
 
 
-async def _put(
-    folder: Path, manifest: Manifest, vaults: Mapping[str, Vault], tell: Tell
-) -> tuple[dict[str, str], dict[str, VaultError]]:
-    stored, failed = {}, {}
+async def _put(folder: Path, manifest: Manifest, vaults: Mapping[str, Vault], tell: Tell) -> Taken:
+    stored: dict[str, str] = {}
+    failed: dict[str, VaultError] = {}
+    made: list[str] = []
     labels = {
         Label.KIND.value: "copy",
         Label.ESTATE.value: manifest.estate,
@@ -108,11 +111,12 @@ async def _put(
             except VaultError as error:
                 if error.trouble is not Trouble.NO_VAULT:
                     raise
-                await vault.prepare()  # the first copy of all
+                if await vault.prepare():
+                    made.append(name)
                 stored[name] = await vault.put(folder, manifest.at_ms, labels, tell)
         except VaultError as error:
             failed[name] = error
-    return stored, failed
+    return Taken(manifest, stored, failed, tuple(made))
 
 
 @contextmanager

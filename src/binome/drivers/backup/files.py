@@ -31,7 +31,7 @@ from binome.ports_of_copies import Copied, CopyError, Tell, Unsaved
 ARCHIVE = "files.tar"
 CHANGED = "changed"
 _CHUNK = 1 << 20
-_OPTIONS = (
+OPTIONS = (
     "--create",
     "--format=posix",
     "--pax-option=delete=atime,delete=ctime",  # they would differ each time
@@ -67,7 +67,7 @@ class Files:
         total = await asyncio.to_thread(lambda: sum(size_of(Path(path)) for path in source.paths))
         names = [path.strip("/") or "." for path in source.paths]
         async with polled(into, "archived", total, tell):
-            command = ["tar", *_OPTIONS, f"--file={into / ARCHIVE}", "--", *names]
+            command = ["tar", *OPTIONS, f"--file={into / ARCHIVE}", "--", *names]
             await run(command, good=(0, 1), errors=hear)  # 1: something changed meanwhile
         found = await _read(into / ARCHIVE, tell)
         _, (version, *_) = await run(["tar", "--version"])

@@ -8,7 +8,8 @@ that a copy that was interrupted is never listed. What is added here:
 - *Trouble has a name.* Restic tells it in sentences, and tries many things again for 15 minutes. What will not pass
   by itself (no room, a refusal) ends at once, what may pass ends after `patience_s` without progress.
 - *Locks of the dead.* Restic that was killed leaves its lock behind. `restic unlock` takes away those whose process is
-  gone; it is asked once where somebody seems to be at work.
+  gone; it is asked where somebody seems to be at work, who is then waited for as long as `patience_s`.
+- *Reading locks nothing*, because a lock is a file, and a vault that is full can still be read.
 
 Debian's restic 0.14 is the oldest that this was tried with.
 """
@@ -39,6 +40,7 @@ CONNECT_S = 10
 ANSWER_S = 180.0
 """How long a question may take that moves no content, of a repository with many thousands of copies too."""
 _QUESTIONS = frozenset({"cat", "snapshots", "dump", "unlock"})
+_READING = frozenset({"cat", "snapshots", "dump", "restore"})
 _MINE = "binome"
 _WORD = re.compile(r"[A-Za-z0-9._:+-]{1,100}")
 _TROUBLES: tuple[tuple[re.Pattern[str], Trouble], ...] = tuple(
@@ -171,13 +173,15 @@ class ResticVault:
         into: Path | None = None,
     ) -> str:
         """What restic says. Raises VaultError."""
-        try:
-            return await self._once(words, hear, errors, folder, into)
-        except VaultError as error:
-            if error.trouble is not Trouble.BUSY:
-                raise
-        await self._once(("unlock",))
-        return await self._once(words, hear, errors, folder, into)
+        until_s = time.monotonic() + self._patience_s
+        while True:
+            try:
+                return await self._once(words, hear, errors, folder, into)
+            except VaultError as error:
+                if error.trouble is not Trouble.BUSY or time.monotonic() > until_s:
+                    raise
+            await self._once(("unlock",))
+            await asyncio.sleep(1)
 
     async def _once(
         self,
@@ -190,13 +194,14 @@ class ResticVault:
         said: list[str] = []
         watch = _Watch(self._patience_s, errors)
         output = said.append if hear is None else watch.progressing(hear)
+        locking = ["--no-lock"] if words[0] in _READING else []
         at, hidden = self._address()
         secrets = {"RESTIC_REPOSITORY_FILE": at, "RESTIC_PASSWORD_FILE": self._read(self._place.key)}
         work = asyncio.ensure_future(
             tool.run(
-                ["restic", "--json", "--cleanup-cache", *self._options, *words],
+                ["restic", "--json", "--cleanup-cache", *locking, *self._options, *words],
                 folder=folder,
-                more={"RESTIC_PROGRESS_FPS": "2"},
+                more={"RESTIC_PROGRESS_FPS": "10"},
                 secrets=secrets,
                 output=output,
                 errors=watch.hear,
