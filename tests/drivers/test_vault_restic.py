@@ -240,11 +240,11 @@ class TestSftp(ResticSuite):
 
     def make(self, root: Path, key: str = "env:KEY") -> Vault:
         place = VaultPlace("away", "restic", f"sftp:nobody@127.0.0.1:{root}", key)
-        return ResticVault(place, secret, patience_s=2, options=[f"sftp.command={SFTP}"])
+        return ResticVault(place, secret, patience_s=2, sftp=str(SFTP))
 
     def unreachable(self, root: Path) -> Vault:
         place = VaultPlace("away", "restic", f"sftp:nobody@127.0.0.1:{root}", "env:KEY")
-        return ResticVault(place, secret, patience_s=2, options=["sftp.command=/bin/false"])
+        return ResticVault(place, secret, patience_s=2, sftp="/bin/false")
 
     def killed_put(self, root: Path, folder: Path) -> str:
         return (

@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 from binome.shown import shown
 
-LAST_LINES = 200  # restic ends with the whole stack behind its one sentence
+FIRST_LINES = 50  # what crashes says first why, and then where, at length
+LAST_LINES = 150
 LONGEST_LINE = 1 << 20
 PATIENCE_S = 5.0
 """How long a tool may take to end once it is asked to."""
@@ -29,7 +30,7 @@ class ToolMissingError(Exception):
 
 
 class Ended(NamedTuple):
-    """How a tool ended, with its last lines on standard error, oldest first."""
+    """How a tool ended, with the first and the last of its lines on standard error, oldest first."""
 
     code: int
     last: tuple[str, ...]
@@ -65,10 +66,11 @@ async def run(
         raise ToolMissingError(f"{command[0]} is not installed")
     setpriv = shutil.which("setpriv")
     guard = [setpriv, "--pdeathsig", "KILL"] if setpriv else []
+    first: list[str] = []
     last: deque[str] = deque(maxlen=LAST_LINES)
 
     def heard(line: str) -> None:
-        last.append(line)
+        (first if len(first) < FIRST_LINES else last).append(line)
         if errors is not None:
             errors(line)
 
@@ -96,7 +98,7 @@ async def run(
                 group.create_task(_lines(process.stdout, output or (lambda _: None)))
             if process.stderr is not None:
                 group.create_task(_lines(process.stderr, heard))
-        return Ended(await process.wait(), tuple(last))
+        return Ended(await process.wait(), (*first, *last))
 
 
 @contextmanager

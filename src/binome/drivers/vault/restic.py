@@ -9,6 +9,8 @@ that a copy that was interrupted is never listed. What is added here:
   by itself (no room, a refusal) ends at once, what may pass ends after `patience_s` without progress.
 - *Locks of the dead.* Restic that was killed leaves its lock behind. `restic unlock` takes away those whose process is
   gone; it is asked where somebody seems to be at work, who is then waited for as long as `patience_s`.
+- *Crashes have a cause.* Restic 0.14 may crash where a write fails (a nil pointer in its archiver, about every second
+  time on a full disk), without a word of why. Then the disk is asked for its room, where it is this server's.
 - *Reading locks nothing*, because a lock is a file, and a vault that is full can still be read.
 
 Debian's restic 0.14 is the oldest that this was tried with.
@@ -25,6 +27,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import disk_usage
 from tempfile import NamedTemporaryFile
 from typing import Any
 from urllib.parse import quote
@@ -39,6 +42,8 @@ PATIENCE_S = 60.0
 CONNECT_S = 10
 ANSWER_S = 180.0
 """How long a question may take that moves no content, of a repository with many thousands of copies too."""
+LEAST_BYTES = 64 << 20
+"""Restic writes several packs of 16 MiB and more at once."""
 _QUESTIONS = frozenset({"cat", "snapshots", "dump", "unlock"})
 _READING = frozenset({"cat", "snapshots", "dump", "restore"})
 _MINE = "binome"
@@ -77,16 +82,16 @@ class ResticVault:
         secret: Callable[[str], str],
         *,
         patience_s: float = PATIENCE_S,
-        options: Sequence[str] = (),
+        sftp: str = "",
     ) -> None:
-        """Raises ValueError where the estate names no key. `options` are restic's own."""
+        """Raises ValueError where the estate names no key. `sftp` is what speaks SFTP instead of SSH."""
         if not place.key:
             raise ValueError(f"a restic vault needs a key.  Add key: to vaults.{place.name}.")
         self._place = place
         self._secret = secret
         self._patience_s = patience_s
-        ssh = [f"sftp.command={_ssh(place.at)}"] if place.at.startswith("sftp:") else []
-        self._options = [word for option in (*ssh, *options) for word in ("-o", option)]  # the last of a name counts
+        ssh = place.at.startswith("sftp:")
+        self._options = ["-o", f"sftp.command={sftp or _ssh(place.at)}"] if ssh else []
 
     async def prepare(self) -> bool:
         """See `ports_of_copies.Vault`."""
@@ -222,8 +227,15 @@ class ResticVault:
                 raise
             raise VaultError(watch.trouble, _without(watch.line, hidden)) from None
         if ended.code != 0 or _trouble(ended.last) is Trouble.NOT_THERE:
-            raise VaultError(_trouble(ended.last) or Trouble.FAILED, _without(_telling(ended), hidden))
+            trouble = _trouble(ended.last) or (Trouble.FULL if self._no_room() else Trouble.FAILED)
+            raise VaultError(trouble, _without(_telling(ended), hidden))
         return "\n".join(said)
+
+    def _no_room(self) -> bool:
+        """Whether the vault is on a disk of this server that has no room for what restic writes at once."""
+        with suppress(OSError):
+            return self._place.at.startswith("/") and disk_usage(self._place.at).free < LEAST_BYTES
+        return False
 
     def _address(self) -> tuple[str, tuple[str, ...]]:
         """Where the repository is, with its login, and what of that must not be shown."""
@@ -292,8 +304,11 @@ def _trouble(lines: Sequence[str]) -> Trouble | None:
 
 
 def _telling(ended: tool.Ended) -> str:
-    """The line that says most: what is fatal, else the last."""
-    return next((shown(line.removeprefix("Fatal: "), 300) for line in ended.last if "Fatal: " in line), ended.said)
+    """The line that says most: what is fatal, or a crash, else the last."""
+    telling = (
+        shown(line.removeprefix("Fatal: "), 300) for line in ended.last if line.startswith(("Fatal: ", "panic: "))
+    )
+    return next(telling, ended.said)
 
 
 def _without(text: str, secrets: Sequence[str]) -> str:
