@@ -96,9 +96,7 @@ async def _both(reading: Any, dumping: Any) -> dict[str, Any]:
         async with asyncio.TaskGroup() as group:
             found = group.create_task(reading)
             group.create_task(dumping)
-    except* CopyError as errors:
-        raise _first(errors) from errors
-    except* psycopg.Error as errors:
+    except BaseExceptionGroup as errors:
         raise _first(errors) from errors
     result: dict[str, Any] = found.result()
     return result

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from binome.drivers import tool
 from binome.ports_of_copies import CopyError, Unsaved
+from binome.shown import shown
 
 _WHY: tuple[tuple[re.Pattern[str], Unsaved], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), why)
     for pattern, why in (
-        (r"no space left on device|disk quota exceeded", Unsaved.FULL),
+        (r"no space left on device|disk quota exceeded|out of diskspace|wrote only \d+ of", Unsaved.FULL),
         (r"server version mismatch|tablespace", Unsaved.CANNOT),
         (
             r"permission denied|authentication failed|no pg_hba\.conf entry|must be superuser|row-level security|"
@@ -50,5 +51,6 @@ async def run(
     except tool.ToolMissingError as error:
         raise CopyError(Unsaved.NO_TOOL, str(error)) from error
     if ended.code not in good:
-        raise CopyError(why("\n".join(ended.last)), f"{Path(command[0]).name}: {ended.said}")
+        telling = next((shown(line, 300) for line in ended.last if why(line) is not Unsaved.FAILED), ended.said)
+        raise CopyError(why("\n".join(ended.last)), f"{Path(command[0]).name}: {telling}")
     return ended, said
