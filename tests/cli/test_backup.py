@@ -127,24 +127,32 @@ def test_damage_is_found_and_a_cut_manifest_is_not_shown(binome: Binome, tmp_pat
 
 
 def test_prune_keeps_the_last_proven_copy_and_says_why(binome: Binome, tmp_path: Path) -> None:
-    ids = [answer(binome("backup", "take", "files", "--json"))["stored"]["here"] for _ in range(3)]
-    prove(tmp_path, ids[0], "proven")
-    prove(tmp_path, ids[1], "proven")
-    prove(tmp_path, ids[1], "failed", later_ms=1000)
-    planned = answer(binome("vault", "prune", "here", "--dry-run", "--json"))
-    kept = {one["id"]: one["why"] for one in planned["vaults"]["here"]["files"]["copies"] if one["kept"]}
-    assert set(kept) == {ids[0], max(ids, key=order(planned))}
-    assert kept[ids[0]] == ["the newest proven copy"], "the second's newest proof says that it is bad"
-    assert len(answer(binome("backup", "list", "files", "--json"))["copies"]) == 6
+    for _ in range(3):
+        answer(binome("backup", "take", "files", "--json"))
+    ids = planned(binome)  # newest first; of one second perhaps, and then by their names
+    assert list(ids.values()) == [["one of the last"], ["no rule keeps it"], ["no rule keeps it"]]
+    newest, middle, oldest = ids
+    prove(tmp_path, oldest, "proven")
+    prove(tmp_path, middle, "proven")
+    prove(tmp_path, middle, "failed", later_ms=1000)
+    assert planned(binome) == {
+        newest: ["one of the last"],
+        middle: ["no rule keeps it"],  # its newest proof says that it is bad
+        oldest: ["the newest proven copy"],
+    }
+    assert len(answer(binome("backup", "list", "files", "--json"))["copies"]) == 6, "nothing was deleted yet"
     done = binome("vault", "prune", "here", "--why")
     assert done.exit_code == 0 and "2 stay, 1 went" in done.stdout and "the newest proven copy" in done.stdout
-    left = {one["id"]: one["proven"] for one in answer(binome("backup", "list", "files", "--json"))["copies"]}
-    assert left[ids[0]] is True and len([id_ for id_ in left if id_ in ids]) == 2
+    listed = answer(binome("backup", "list", "files", "--json"))["copies"]
+    assert {one["id"]: one["proven"] for one in listed if one["vault"] == "here"} == {newest: False, oldest: True}
+    proofs = [path for path in (tmp_path / "disk" / "here").glob("*.json") if middle in path.read_text()]
+    assert proofs == [], "what was said of a copy goes with it"
 
 
-def order(planned: Any) -> Callable[[str], int]:
-    newest_first = [one["id"] for one in planned["vaults"]["here"]["files"]["copies"]]
-    return lambda id_: -newest_first.index(id_)
+def planned(binome: Binome) -> dict[str, list[str]]:
+    """The copies in `here`, newest first, with why each stays or goes."""
+    plan = answer(binome("vault", "prune", "here", "--dry-run", "--json"))["vaults"]["here"]["files"]["copies"]
+    return {one["id"]: one["why"] for one in plan}
 
 
 def prove(root: Path, id_: str, verdict: str, later_ms: int = 0) -> None:
