@@ -13,8 +13,9 @@ from pydantic_core import ErrorDetails, SchemaSerializer
 from pydantic_core.core_schema import DictSchema, WithDefaultSchema
 
 from binome.estate import text, whole
-from binome.estate.model import SERVICE_KINDS, Estate, Names, Service
+from binome.estate.model import SERVICE_KINDS, Estate, Service
 from binome.estate.problem import EstateError, Problem, did_you_mean
+from binome.estate.references import Names
 from binome.estate.scalars import WRONG, WRONG_VALUE, seen
 from binome.shown import shown
 

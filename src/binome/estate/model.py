@@ -9,20 +9,18 @@ for the same reason: a validator of a whole record is silent while one of its ke
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
-    ValidationInfo,
 )
 
-from binome.estate.problem import Place, did_you_mean
+from binome.estate.problem import Place
+from binome.estate.references import defined_anywhere, known
 from binome.estate.scalars import (
     Address,
     Amount,
@@ -59,53 +57,13 @@ from binome.estate.scalars import (
     UserName,
     VaultUrl,
     Zone,
-    wrong,
 )
 from binome.estate.tables import EMPTY, Many, Some, Statuses, Table
 from binome.estate.text import Marks
-from binome.shown import shown
 
-Names = Mapping[str, frozenset[str]]
-"""The context of a validation: the names that each section of the file defines."""
-
-_T = TypeVar("_T")
-
-
-def _known(*sections: str) -> AfterValidator:
-    """A reference: the name must be defined in one of these sections."""
-    nouns = [section if section == "data" else section.removesuffix("s") for section in sections]
-    expected = "the name of " + " or ".join(noun if noun == "data" else f"a {noun}" for noun in nouns)
-
-    def check(name: str, info: ValidationInfo) -> str:
-        names: Names | None = info.context
-        if names is None or any(name in names[section] for section in sections):
-            return name
-        key = (info.field_name or "it").removesuffix("_")
-        elsewhere = [section for section, defined in names.items() if name in defined]
-        which = f"which is defined under {elsewhere[0]}" if elsewhere else f"and there is no such {' or '.join(nouns)}"
-        remedy = f"Define it under {' or '.join(sections)}, or name another."
-        remedy = did_you_mean(name, [names[section] for section in sections], remedy)
-        raise wrong(f"`{key}` names {shown(name)}, {which}", expected, remedy)
-
-    return AfterValidator(check)
-
-
-def _defined_anywhere() -> AfterValidator:
-    """A reference to anything in the file that has a name."""
-
-    def check(name: str, info: ValidationInfo) -> str:
-        names: Names | None = info.context
-        if names is None or any(name in defined for defined in names.values()):
-            return name
-        remedy = did_you_mean(name, names.values(), "Name what the finding is about.")
-        raise wrong(f"`{info.field_name}` names {name}, and nothing has that name", "a name from this file", remedy)
-
-    return AfterValidator(check)
-
-
-ServerName = Annotated[Name, _known("servers")]
-DomainName = Annotated[Name, _known("domains")]
-ServiceName = Annotated[Name, _known("services")]
+ServerName = Annotated[Name, known("servers")]
+DomainName = Annotated[Name, known("domains")]
+ServiceName = Annotated[Name, known("services")]
 
 
 def _file_key(field: str) -> str:
@@ -127,7 +85,7 @@ class Hoster(Record):
 class Site(Record):
     """One data centre; a fault domain."""
 
-    hoster: Annotated[Name, _known("hosters")] | None = None
+    hoster: Annotated[Name, known("hosters")] | None = None
     region: Name | None = None
     in_: Many[DomainName] = ()
 
@@ -139,13 +97,13 @@ class Domain(Record):
     """Anything else that fails together: a building, a power feed, a rack, a registrar, an account, …"""
 
     kind: DomainKind
-    in_: Many[Annotated[Name, _known("domains", "sites", "hosters")]] = ()
+    in_: Many[Annotated[Name, known("domains", "sites", "hosters")]] = ()
 
 
 class Server(Record):
     """One machine. Its site may be left out where one of its domains leads to it."""
 
-    site: Annotated[Name, _known("sites")] | None = None
+    site: Annotated[Name, known("sites")] | None = None
     address: Address | None = None
     in_: Many[DomainName] = ()
 
@@ -158,7 +116,7 @@ class Service(Record):
     """
 
     on: Some[ServerName]
-    needs: Many[Annotated[Name, _known("services", "links")]] = ()
+    needs: Many[Annotated[Name, known("services", "links")]] = ()
     need: Count | None = None
     load: Amount | None = None
     capacity: Amount | None = None
@@ -221,8 +179,8 @@ class HaproxyService(Service):
     """The edge: HAProxy. `routes` are ports by service, `reads` ports that any living member of a database answers."""
 
     kind: Literal["haproxy"]
-    routes: Table[Annotated[str, _known("services")], Port] = EMPTY
-    reads: Table[Annotated[str, _known("services")], Port] = EMPTY
+    routes: Table[Annotated[str, known("services")], Port] = EMPTY
+    reads: Table[Annotated[str, known("services")], Port] = EMPTY
 
 
 class GenericService(Service):
@@ -283,7 +241,7 @@ class Objective(Record):
 class Product(Record):
     """What customers use. `survives` says how many fault domains may be lost at once."""
 
-    needs: Some[Annotated[Name, _known("services", "links")]]
+    needs: Some[Annotated[Name, known("services", "links")]]
     survives: Literal["none", "one", "two"] = "none"
     objective: Objective = Objective()
 
@@ -313,7 +271,7 @@ class Data(Record):
     """
 
     in_: ServiceName
-    backup: Many[Annotated[Name, _known("backups")]] = ()
+    backup: Many[Annotated[Name, known("backups")]] = ()
     size_bytes: Bytes | None = None
     database: UserName | None = None
     user: UserName | None = None
@@ -343,11 +301,11 @@ class Proof(Record):
 class Backup(Record):
     """What is copied, how, when and where to. `restore` is how long a restore takes; a measured one goes before it."""
 
-    of: Some[Annotated[Name, _known("data")]]
+    of: Some[Annotated[Name, known("data")]]
     method: Literal["dump", "basebackup", "git", "files"]
     every_ms: Interval
     at: TimeOfDay | None = None
-    to: Some[Annotated[Name, _known("vaults")]]
+    to: Some[Annotated[Name, known("vaults")]]
     keep: Keep = Keep()
     proof: Proof | None = None
     restore_ms: Milliseconds | None = None
@@ -360,7 +318,7 @@ class Contact(Record):
     sms: Phone | None = None
 
 
-ContactName = Annotated[Name, _known("contacts")]
+ContactName = Annotated[Name, known("contacts")]
 
 
 class Override(Record):
@@ -384,7 +342,7 @@ class Rota(Record):
 class Route(Record):
     """By which sender a page goes, how long after the one before it, and pages of which severity."""
 
-    via: Annotated[Name, _known("senders")]
+    via: Annotated[Name, known("senders")]
     after_ms: Milliseconds = 0
     for_: Many[Literal["critical", "warning", "info"]] = ()
 
@@ -447,7 +405,7 @@ class Probe(Record):
     """
 
     kind: Name
-    of: Annotated[Name, _known("services", "links")] | None = None
+    of: Annotated[Name, known("services", "links")] | None = None
     on: ServerName | None = None
     url: Url | None = None
     address: Address | None = None
@@ -478,7 +436,7 @@ class Accepted(Record):
     """A finding that the team has decided to live with, until a day."""
 
     rule: Name
-    subject: Annotated[AnyName, _defined_anywhere()]
+    subject: Annotated[AnyName, defined_anywhere()]
     reason: Reason
     until: Day
 

@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from binome.estate.model import Names
 from binome.estate.probe_keys import COMMON_PROBE_KEYS, FOREIGN_PROBE_KEYS, NEEDED_PROBE_KEYS, PROBE_KEYS
 from binome.estate.problem import Place, Problem
+from binome.estate.references import Names
 from binome.estate.text import Document, Marks
 from binome.shown import shown
 
