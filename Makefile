@@ -1,13 +1,15 @@
 # make demo    burn a data centre on this machine, and see that nothing is lost
 # make soak    half an hour of load without a fault, in which nothing may move: MINUTES=60 ACT_AFTER=350ms
+# make lab-matrix   every grey failure, into docs/matrix.md: ROWS="primary-cut parted" TIMES=3
 # make test    everything: lint, types, floors, unit, lab (root)
 # make check   the quick half: no root, no engines
 # make sim     nights of faults in virtual time: EPISODES=200 SEED=1 NIGHTS=plain|looking|takeover, or one again: SCHEDULE=file
 # make table   measure what takeovers take, against their bounds (root, 25 minutes): docs/takeover-table.md
 # make bench   speed and memory, as ratios side by side
+# make lab-test ALL=1   the lab's tests with every row of the fault matrix, not only the quick ones
 # make lab-test, make unit, make lint: the parts of make test;  make lock: write requirements.lock anew
 .DEFAULT_GOAL := help
-.PHONY: help demo soak test check sim table bench lint unit lab-test lock root engines clean
+.PHONY: help demo soak lab-matrix test check sim table bench lint unit lab-test lock root engines clean
 
 python := .venv/bin/python
 demo_flags ?=
@@ -17,6 +19,9 @@ EPISODES ?= 200
 SEED ?= 1
 NIGHTS ?= plain
 SCHEDULE ?=
+ROWS ?=
+TIMES ?= 1
+ALL ?=
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -36,6 +41,9 @@ demo: root .venv/ready engines
 soak: root .venv/ready engines
 	@.venv/bin/binome lab soak --minutes "$(MINUTES)" --act-after "$(ACT_AFTER)"
 
+lab-matrix: root .venv/ready engines
+	@.venv/bin/binome lab matrix $(ROWS) --times "$(TIMES)" --write docs
+
 test: root lint unit lab-test
 
 check: lint unit
@@ -50,7 +58,7 @@ unit: .venv/ready
 	@$(python) -m pytest -q -m "not lab"
 
 lab-test: root .venv/ready engines
-	@$(python) -m pytest -q -m lab
+	@BINOME_MATRIX=$(if $(ALL),all,quick) $(python) -m pytest -q -m lab
 
 sim: .venv/ready
 	@$(python) -m binome.sim --episodes "$(EPISODES)" --seed "$(SEED)" --nights "$(NIGHTS)" --schedule "$(SCHEDULE)"

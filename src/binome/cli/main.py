@@ -39,6 +39,8 @@ if demo := with_extras(app, "demo", "binome.cli.demo", "agreement,lab"):
     app.command()(demo.demo)
 if lab := with_extras(app, "lab", "binome.cli.lab", "agreement,lab"):
     app.add_typer(lab.app, name="lab")
+    if matrix := with_extras(lab.app, "matrix", "binome.cli.matrix", "agreement,lab"):
+        lab.app.command()(matrix.matrix)
     if soak := with_extras(lab.app, "soak", "binome.cli.soak", "agreement,lab"):
         lab.app.command()(soak.soak)
 if run := with_extras(app, "run", "binome.cli.run", "agreement,looking,paging"):

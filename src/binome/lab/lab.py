@@ -19,7 +19,7 @@ import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,6 +30,7 @@ from binome.estate.model import EtcdService, PostgresqlService
 from binome.lab import cgroup, engines, inside, lookouts, network, process, web
 from binome.lab.engines import ENGINES, Look, Place
 from binome.lab.errors import LabError, LabTimeoutError
+from binome.lab.frames import Loss
 from binome.lab.network import Network
 from binome.lab.outside import Outside
 from binome.lab.preconditions import check_possible, check_privileges
@@ -175,6 +176,10 @@ class Lab:
             self._state.save(self.folder)
         if waits:
             self.wait_until_whole(say)
+
+    def lose(self, losses: Sequence[Loss]) -> None:
+        """Makes these the only frames that are lost between servers whose sites are joined (frames.py)."""
+        self._network.lose(losses)
 
     def move_leader(self, service: str, server: str) -> None:
         """Makes a server the leader of an etcd service."""
@@ -435,6 +440,13 @@ class Lab:
         paper = authority.issue(server, self._network.servers[server][1], key.public_key(), now_ms)
         revoked = authority.revoked(now_ms).pem
         Identity.put(into, ca=authority.pem, certificate=paper.pem, key=key, revoked_list=revoked)
+
+    def start_member(self, service: str, server: str, *, from_nothing: bool = False) -> None:
+        """Starts one member of a service again; `from_nothing`: an etcd member whose data is gone enters anew."""
+        if from_nothing:
+            self._write_files(server, rejoin=True)
+            self._replace_etcd_member(service, server)
+        self._start(service, server)
 
     def _start(self, service: str, server: str) -> None:
         options = self.estate.services[service]

@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import apsw
+
 import binome
 from binome.core.entry import Entry, Fact
 from binome.core.state import VOCABULARY
@@ -93,6 +95,18 @@ def lacking(statuses: dict[str, dict[str, Any] | None]) -> list[str]:
         if len(statuses) > 1 and not status["peers"]:
             missing.append(f"{name} (hears nobody yet)")
     return missing
+
+
+def wanted_pages(root: Path) -> set[str]:
+    """The notes in a lookout's outbox that want a page; none where it has no outbox that can be read."""
+    found = set()
+    with suppress(apsw.Error):
+        connection = apsw.Connection(f"{Folders(str(root)).data}/outbox.sqlite", flags=apsw.SQLITE_OPEN_READONLY)
+        for (note,) in connection.execute("SELECT note FROM note"):
+            if b'"kind":"wanted"' in note:
+                found.add(bytes(note).decode(errors="replace"))
+        connection.close()
+    return found
 
 
 class Told(NamedTuple):

@@ -16,13 +16,15 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from binome.estate import Estate
+from binome.lab import frames
 from binome.lab.errors import LabError
+from binome.lab.frames import Loss, Port
 from binome.lab.providers import places
 from binome.lab.shell import run
 
@@ -120,6 +122,11 @@ class Network:
     def restore(self, name: str) -> None:
         """Puts one who stands outside back on the network."""
         self._set(name, "forwarding")
+
+    def lose(self, losses: Sequence[Loss]) -> None:
+        """Makes these the only frames that are lost on the way between two servers that are joined."""
+        ports = {server: Port(f"port{number}", number) for number, server in enumerate(self.servers, 1)}
+        frames.lose(_FABRIC, {**ports, CLIENT: Port("client", 0)}, losses)
 
     def _uplink(self, site: str, state: str) -> None:
         self._set(f"down{self.sites.index(site) + 1}", state)

@@ -16,10 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
-
-import apsw
 
 from binome.estate.model import PostgresqlService
 from binome.lab import checker, engines, inside, lookouts
@@ -29,7 +26,6 @@ from binome.lab.clients import Clients, held_by, prepare_ledger
 from binome.lab.errors import LabError, LabTimeoutError
 from binome.lab.lab import Lab
 from binome.lab.movement import VERDICTS, Journal, Known, Move, Movement, Thing, rejudged
-from binome.render import Folders
 from binome.render.places import METRICS_PORT, PATRONI_PORT
 from binome.runtime.peer_messages import version
 
@@ -251,13 +247,7 @@ class Soak:
         """The pages in the lookouts' outboxes, each with its lookout."""
         pages = set()
         for name in self._names:
-            file = Path(Folders(str(self.lab.root(name))).data) / "outbox.sqlite"
-            with suppress(apsw.Error):
-                connection = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)
-                for (note,) in connection.execute("SELECT note FROM note"):
-                    if b'"kind":"wanted"' in note:
-                        pages.add((name, bytes(note).decode(errors="replace")))
-                connection.close()
+            pages |= {(name, note) for note in lookouts.wanted_pages(self.lab.root(name))}
         return pages
 
 

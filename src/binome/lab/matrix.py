@@ -1,0 +1,310 @@
+"""The fault matrix: each row's fault in a lab under load, and what came of it (rows.py).
+
+    whole ► load ► fault ► lasts ► what people are shown ► the fault ends ► whole again ► judge
+
+One lab serves many rows, as long as it is whole again after each of them: a row that leaves it otherwise has failed,
+and the next one gets a lab of its own. What happened is read from the clients' logs, from the database's timeline
+(every promotion has one), from the journal, from the lookouts' outboxes and from `binome status`.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from binome.core.plan import PlanMade
+from binome.core.takeover import CAPABILITY, PROMOTE
+from binome.estate import Estate
+from binome.estate.model import EtcdService, HaproxyService
+from binome.lab import checker, frames, lookouts, telling
+from binome.lab.checker import Evidence
+from binome.lab.clients import Clients, held_by, prepare_ledger
+from binome.lab.errors import LabError
+from binome.lab.grey import Grey
+from binome.lab.guard import passing_lab
+from binome.lab.lab import Lab
+from binome.lab.rows import WHOLE_S, Act, Row
+from binome.render import Folders
+
+COOLDOWN_S = 10
+ACT_AFTER = "350ms"
+_ENOUGH = 200
+_BEFORE_S = 3.0
+_TIMELINE = "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int"
+
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Seen:
+    """What came of a row. Lengths are in seconds; None where it never came."""
+
+    row: Row
+    evidence: Evidence = field(default_factory=lambda: Evidence(0, (), 0, 0, ()))
+    outage_s: dict[str, float] = field(default_factory=dict)  # of the patient client, by operation
+    takeovers: int = 0
+    planned: int = 0  # of them by the leading lookout; the others by Patroni's own timer
+    whole_s: float | None = None
+    told: list[str] = field(default_factory=list)
+    amiss: list[str] = field(default_factory=list)  # why the row does not hold
+
+    def as_json(self) -> dict[str, Any]:
+        """The record of `matrix.json`."""
+        return {
+            "row": self.row.name,
+            "fault": self.row.fault,
+            "expected": self.row.expected,
+            "holds": not self.amiss,
+            "amiss": self.amiss,
+            "acknowledged": self.evidence.acknowledged,
+            "lost": len(self.evidence.lost),
+            "double_primary": len(self.evidence.double_primary),
+            "outage_s": self.outage_s,
+            "takeovers": self.takeovers,
+            "planned": self.planned,
+            "whole_s": self.whole_s,
+            "told": self.told,
+        }
+
+
+def judge(row: Row, seen: Seen, names: dict[str, str]) -> list[str]:
+    """Why what was seen is not what the row expects. `names` are the servers by the parts that they played."""
+    amiss = []
+    if seen.evidence.lost:
+        amiss.append(f"{len(seen.evidence.lost)} acknowledged writes lost")
+    if seen.evidence.double_primary:
+        amiss.append(f"{len(seen.evidence.double_primary)} writes acknowledged by two primaries")
+    if seen.evidence.acknowledged < _ENOUGH:
+        amiss.append(f"only {seen.evidence.acknowledged} writes acknowledged: that proves nothing")
+    if row.outage_s is not None and seen.outage_s["write"] > row.outage_s:
+        amiss.append(f"writes out for {seen.outage_s['write']:.1f} s")
+    least, most = row.takeovers
+    if not least <= seen.takeovers <= most:
+        amiss.append(f"{seen.takeovers} takeovers")
+    for pattern in row.told:
+        if not any(re.search(named(pattern, names), line) for line in seen.told):
+            amiss.append(f"nobody is told {named(pattern, names)!r}")
+    return amiss
+
+
+def named(pattern: str, names: dict[str, str]) -> str:
+    """A pattern with the names of the servers that play its parts."""
+    for part, name in names.items():
+        pattern = pattern.replace(f"{{{part}}}", re.escape(name))
+    return pattern
+
+
+def quickened(text: bytes) -> bytes:
+    """The estate as the matrix runs it: it acts after 350 ms, and a takeover may follow another after 10 s."""
+    text = re.sub(rb"(?m)^(\s+act_after:[ \t]*)\S+", rb"\g<1>" + ACT_AFTER.encode(), text)
+    return re.sub(rb"(?m)^(\s+cooldown:[ \t]*)\S+", rb"\g<1>" + f"{COOLDOWN_S}s".encode(), text)
+
+
+def run_rows(text: bytes, rows: Iterable[Row], say: Say, salvage: Path | None = None) -> Iterator[Seen]:
+    """Runs rows on the estate in `text`; a new lab after each that is not whole again."""
+    waiting = list(rows)
+    while waiting:
+        with passing_lab(quickened(text), say=lambda _: None) as lab:
+            prepare_ledger(lab)
+            good = True
+            while waiting and good:
+                seen = Trial(lab, waiting.pop(0), say).run()
+                good = seen.whole_s is not None
+                if salvage is not None and seen.amiss:
+                    lab.keep_evidence(salvage / seen.row.name, engines=True)
+                yield seen
+
+
+class Trial:
+    """One row in a lab."""
+
+    def __init__(self, lab: Lab, row: Row, say: Say) -> None:
+        self.lab, self.row, self._say = lab, row, say
+        self.grey = Grey(lab)
+        self.service = lab.database()
+        self.clients = Clients(lab, f"{row.name}-")
+        self._following = lookouts.Following({name: lab.root(name) for name in lookouts.names(lab.estate)})
+        self.names: dict[str, str] = {}
+
+    def run(self) -> Seen:
+        """Runs the row. Raises LabError where the lab was not fit for it, with every fault undone."""
+        seen = Seen(self.row)
+        self.lab.wait_for(lambda: unwhole(self.lab), "the estate before the row", WHOLE_S)
+        self.lab.wait_until_whole()
+        time.sleep(COOLDOWN_S)  # whatever was taken over before this row no longer holds it up
+        list(self._following.grown())
+        paged = pages(self.lab)
+        self.names = cast(self.lab)
+        before = self._timeline()
+        self.clients.start()
+        try:
+            self._say(f"{self.row.name}: {self.row.fault}")
+            time.sleep(_BEFORE_S)
+            for act in self.row.acts:
+                self._do(act)
+            time.sleep(self.row.lasts_s)
+            seen.told += [f"{name}: {line}" for name in self._answering() for line in status(self.lab, name)]
+        finally:
+            self._heal(seen)
+        for told in self._following.grown():
+            seen.planned += _promotes(told.fact)
+            if words := telling.words(told.fact, told.entry):
+                seen.told.append(f"journal: {words}")
+        seen.told += [f"page {name} {note}" for name, note in sorted(pages(self.lab) - paged)]
+        self._judge(seen, before)
+        return seen
+
+    def _heal(self, seen: Seen) -> None:
+        """Ends the fault, and waits until everything is whole."""
+        ended_s = time.monotonic()
+        try:
+            self.grey.heal()
+            self.lab.wait_for(lambda: unwhole(self.lab), "whole again", WHOLE_S)
+            self.lab.wait_until_whole(timeout_s=max(WHOLE_S - (time.monotonic() - ended_s), 1))
+            seen.whole_s = round(time.monotonic() - ended_s, 1)
+        except LabError as error:
+            seen.amiss.append(f"not whole within {WHOLE_S} s: {error}")
+        time.sleep(_BEFORE_S)
+        self.clients.stop()
+
+    def _judge(self, seen: Seen, before: int) -> None:
+        try:
+            held = held_by(self.lab, self.lab.primary(self.service))
+            seen.takeovers = self._timeline() - before
+        except LabError as error:
+            seen.amiss.append(f"nothing can be judged: {error}")
+            return
+        seen.evidence = checker.check(self.clients.records(), held)
+        seen.outage_s = checker.outages(self.clients.logs["patient"].records)
+        seen.amiss += judge(self.row, seen, self.names)
+
+    def _timeline(self) -> int:
+        return int(self.lab.run_sql(self.service, self.lab.primary(self.service), _TIMELINE))
+
+    def _answering(self) -> list[str]:
+        return [name for name, said in self.lab.lookouts().items() if said is not None]
+
+    def _do(self, act: Act) -> None:
+        verb, *rest = act
+        if verb in ("freeze", "thaw", "kill"):
+            getattr(self.grey, verb)(self.names[rest[0]], rest[1])
+        elif verb == "lose-data":
+            self.grey.lose_data(self.names[rest[0]])
+        elif verb == "fill-quota":
+            self.grey.fill_quota(self.names[rest[0]])
+        elif verb == "slow-etcd":
+            members = [(one, "etcd") for one in self.lab.estate.services[agreement(self.lab.estate)].on]
+            self.grey.pulse(members, float(rest[0]), float(rest[1]))
+        elif verb in ("cut", "burn"):
+            getattr(self.grey, verb)(self.names[rest[0]])
+        elif verb == "flap":
+            self.grey.flap(self.names[rest[0]], float(rest[1]))
+        elif verb in ("part", "loss", "one-way"):
+            self.grey.lose(verb, list(self._losses(verb, rest)))
+        elif verb == "wait":
+            time.sleep(float(rest[0]))
+        elif verb == "until-led":
+            self.lab.wait_for(self._not_led_by_another, "another leader", 30)
+        else:
+            raise LabError(f"{self.row.name}: there is no act {verb}.")
+
+    def _losses(self, verb: str, rest: list[str]) -> Iterator[frames.Loss]:
+        some = self._servers(self.names[rest[0]])
+        if verb == "one-way":
+            here = {self._site(one) for one in some}
+            others = [one for one in self.lab.estate.servers if self._site(one) not in here]
+            yield from (frames.Loss(one, other) for one in some for other in others)
+            return
+        percent = float(rest[2]) if verb == "loss" else 100
+        yield from frames.both_ways(some, self._servers(self.names[rest[1]]), percent)
+
+    def _servers(self, name: str) -> list[str]:
+        """The servers of a site, or the one server that has this name."""
+        return self.lab.servers_of(name) or [name]
+
+    def _site(self, server: str) -> str:
+        return self.lab.estate.servers[server].site or ""
+
+    def _not_led_by_another(self) -> list[str]:
+        leading = [name for name, said in self.lab.lookouts().items() if said and said["leads"] is not None]
+        return [] if any(name != self.names["leader"] for name in leading) else ["nobody else leads"]
+
+
+def cast(lab: Lab) -> dict[str, str]:
+    """Who plays which part now: the servers, and their sites with an apostrophe."""
+    service, estate = lab.database(), lab.estate
+    primary = lab.primary(service)
+    database = estate.services[service]
+    standby = next(one for one in database.on if one != primary)
+    witness = next(one for one in estate.services[agreement(estate)].on if one not in (primary, standby))
+    edges = next(one for one in estate.services.values() if isinstance(one, HaproxyService)).on
+    looking = lookouts.names(estate)
+    leader = next((name for name, said in lab.lookouts().items() if said and said["leads"] is not None), witness)
+    names = {"primary": primary, "standby": standby, "witness": witness, "leader": leader, "edge": edges[0]}
+    for part in ("primary", "standby", "witness"):
+        site = estate.servers[names[part]].site or ""
+        names[f"{part}'s"] = site
+        names[f"{part}'s-lookout"] = next((one for one in looking if estate.servers[one].site == site), "")
+    return names
+
+
+def agreement(estate: Estate) -> str:
+    """The first service of kind etcd. Raises LabError where there is none."""
+    for name, service in estate.services.items():
+        if isinstance(service, EtcdService):
+            return name
+    raise LabError(f"{estate.estate} has no service of kind etcd.  The matrix needs one.")
+
+
+def unwhole(lab: Lab) -> list[str]:
+    """What the lookouts do not yet hold for whole: causes, silent sites, agents that are away or fenced, plans."""
+    missing = []
+    for name, said in lab.lookouts().items():
+        if said is None:
+            missing.append(f"{name} (no answer)")
+            continue
+        missing += [f"{name}: {one['scope']}" for one in said["scopes"]]
+        missing += [f"{name}: {one['site']} is silent" for one in said["silent_sites"]]
+        missing += [f"{name}: {one['plan']}" for one in said["plans"]]
+        # No sender is built here: that a page reaches nobody is so, and says nothing of the estate.
+        missing += [f"{name}: {problem}" for problem in said["problems"] if not problem.startswith("page ")]
+        missing += [f"{name}: agent {one['server']}" for one in said["agents"] if one["fenced"] or not one["connected"]]
+    return missing
+
+
+def status(lab: Lab, name: str) -> list[str]:
+    """What `binome status` says to a person at a lookout; empty where it says nothing."""
+    door = f"{Folders(str(lab.root(name))).run}/binome.sock"
+    with suppress(subprocess.TimeoutExpired):
+        done = subprocess.run(
+            [sys.executable, "-m", "binome.cli.entry", "status", "--socket", door],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        return [line for line in done.stdout.splitlines() if line]
+    return []
+
+
+def pages(lab: Lab) -> set[tuple[str, str]]:
+    """The pages in the lookouts' outboxes, each with its lookout."""
+    found = set()
+    for name in lookouts.names(lab.estate):
+        found |= {(name, note) for note in lookouts.wanted_pages(lab.root(name))}
+    return found
+
+
+def _promotes(fact: Any) -> bool:
+    return (
+        isinstance(fact, PlanMade)
+        and fact.capability == CAPABILITY
+        and any(step.verb == PROMOTE for step in fact.steps)
+    )

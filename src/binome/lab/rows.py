@@ -1,0 +1,218 @@
+"""The rows of the fault matrix: what is done to the lab, and what must come of it. Data, and how it is said.
+
+An act is a verb and its arguments. Servers and sites are named by the part that they play when the row begins:
+
+    primary, standby       the members of the database            primary's, standby's    their sites
+    witness                the etcd member beside them            witness's               its site
+    leader                 the lookout that leads
+    edge                   the edge that the clients use
+
+    freeze, thaw, kill PROGRAM of SERVER      lose-data, fill-quota of SERVER (etcd)     slow-etcd FROZEN_S FREE_S
+    cut, burn SITE      flap SITE EVERY_S     part SITE SITE     one-way SERVER|SITE, to every server elsewhere
+    loss SITE SITE PERCENT      wait SECONDS      until-led: another lookout leads
+
+Whatever a row does, no acknowledged write is lost, no two primaries acknowledge, and everything is whole within
+`WHOLE_S` after the fault has ended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+WHOLE_S = 120
+Act = tuple[str, ...]
+
+NOTHING_S = 1.5
+"""Nothing was out: no client had to wait for longer than two attempts of the patient one take on a busy machine."""
+FIRE_S = 5.0
+"""As a fire with `act_after` of 350 ms; most of it is what a busy machine adds."""
+TIMER_S = 32.0
+"""Patroni's own timer, 20 s, and what a promotion and its clients need after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row. Lengths are in seconds.
+
+    `outage_s`: the longest that the patient client may be without an acknowledged write, None where writes stand still
+    for as long as the fault. `takeovers`: the least and the most promotions. `told`: patterns, each of which something
+    that people are shown must match: the journal, the pages, `binome status`.
+    """
+
+    name: str
+    fault: str
+    acts: tuple[Act, ...]
+    lasts_s: float
+    outage_s: float | None
+    takeovers: tuple[int, int]
+    told: tuple[str, ...] = ()
+    quick: bool = False
+
+    @property
+    def expected(self) -> str:
+        """What must come of it, in words."""
+        least, most = self.takeovers
+        moves = {(0, 0): "no takeover", (1, 1): "one takeover", (0, 1): "at most one takeover"}[least, most]
+        out = "writes wait until it ends" if self.outage_s is None else f"writes out ≤ {self.outage_s:g} s"
+        return f"{moves}; {out}{'; told' if self.told else ''}"
+
+
+ROWS = (
+    Row(
+        "postgresql-killed",
+        "the primary's PostgreSQL killed",
+        (("kill", "primary", "postgresql"),),
+        15,
+        FIRE_S,
+        (0, 1),
+        quick=True,
+    ),
+    Row(
+        "postgresql-frozen",
+        "the primary's PostgreSQL frozen",
+        (("freeze", "primary", "postgresql"),),
+        40,
+        TIMER_S,
+        (1, 1),
+    ),
+    Row("patroni-frozen", "its Patroni frozen", (("freeze", "primary", "patroni"),), 40, TIMER_S, (1, 1)),
+    Row(
+        "all-frozen",
+        "PostgreSQL, Patroni and the lookout of its site frozen",
+        (
+            ("freeze", "primary", "postgresql"),
+            ("freeze", "primary", "patroni"),
+            ("freeze", "primary's-lookout", "lookout"),
+        ),
+        40,
+        TIMER_S,
+        (1, 1),
+    ),
+    Row(
+        "leader-frozen",
+        "the leading lookout frozen for 60 s; its successor leads meanwhile",
+        (("freeze", "leader", "lookout"), ("until-led",), ("wait", "60"), ("thaw", "leader", "lookout")),
+        10,
+        NOTHING_S,
+        (0, 0),
+        told=("lead: (?!{leader})", "does not hear {leader}|{leader} .*silent|vantage|lookout.*{leader}|{leader}"),
+    ),
+    Row(
+        "etcd-member-gone",
+        "one member of etcd killed",
+        (("kill", "witness", "etcd"),),
+        20,
+        NOTHING_S,
+        (0, 0),
+        told=("coordination@{witness}|coordination is alone",),
+        quick=True,
+    ),
+    Row(
+        "etcd-data-gone",
+        "its data gone",
+        (("lose-data", "witness"),),
+        20,
+        NOTHING_S,
+        (0, 0),
+        told=("coordination@{witness}|coordination is alone",),
+    ),
+    Row(
+        "etcd-quorum-gone",
+        "two of three members of etcd killed",
+        (("kill", "witness", "etcd"), ("kill", "standby", "etcd")),
+        40,
+        None,
+        (0, 0),
+        told=("wrong: ", "page .*coordination"),
+    ),
+    Row(
+        "etcd-slow",
+        "etcd stands still for 2 s, again and again",
+        (("slow-etcd", "2", "0.5"),),
+        40,
+        None,
+        (0, 1),
+    ),
+    Row(
+        "etcd-quota-full",
+        "the quota of etcd full: it refuses all writes",
+        (("fill-quota", "witness"),),
+        40,
+        None,
+        (0, 0),
+        told=("wrong: ", "page "),
+    ),
+    Row(
+        "primary-cut",
+        "the primary's site cut off",
+        (("cut", "primary's"),),
+        15,
+        FIRE_S,
+        (1, 1),
+        told=("takeover by {standby}",),
+        quick=True,
+    ),
+    Row("standby-cut", "the standby's site cut off", (("cut", "standby's"),), 15, FIRE_S, (0, 0), quick=True),
+    Row("witness-cut", "the witness's site cut off", (("cut", "witness's"),), 15, NOTHING_S, (0, 0)),
+    Row(
+        "one-way",
+        "what the primary's server sends is lost, to all sites but its own",
+        (("one-way", "primary"),),
+        45,
+        TIMER_S,
+        (1, 1),
+    ),
+    Row(
+        "one-way-site",
+        "what the primary's site sends is lost",
+        (("one-way", "primary's"),),
+        20,
+        FIRE_S,
+        (1, 1),
+    ),
+    Row(
+        "parted",
+        "the primary's and the standby's site do not see each other; both see the third",
+        (("part", "primary's", "standby's"),),
+        45,
+        TIMER_S,
+        (0, 1),
+    ),
+    Row(
+        "loss",
+        "30 % of all frames lost between the primary's and the standby's site",
+        (("loss", "primary's", "standby's", "30"),),
+        60,
+        TIMER_S,
+        (0, 1),
+    ),
+    Row("flap", "the primary's site cut off and joined every 7 s", (("flap", "primary's", "7"),), 120, 12.0, (0, 1)),
+    Row("haproxy-killed", "the edge that the clients use killed", (("kill", "edge", "haproxy"),), 10, 3.0, (0, 0)),
+    Row(
+        "standby-then-primary",
+        "the standby lost, then the primary; the standby back without it",
+        (
+            ("freeze", "standby", "patroni"),
+            ("freeze", "standby", "postgresql"),
+            ("wait", "30"),
+            ("freeze", "primary", "patroni"),
+            ("freeze", "primary", "postgresql"),
+            ("wait", "10"),
+            ("thaw", "standby", "postgresql"),
+            ("thaw", "standby", "patroni"),
+        ),
+        30,
+        None,
+        (0, 0),
+        told=("database.*(no primary|cannot work)|has no primary", "page "),
+    ),
+)
+"""In the order in which they are run."""
+
+REMARKS: dict[str, str] = {}
+"""What a reader of the table has to know about a row, by its name."""
+
+NOT_BUILT = (
+    ("delay of 5 and 20 ms between the sites", "kernels without `netem` cannot delay frames; a relay is to be built"),
+)
+"""Faults that have no row, each with the reason."""
