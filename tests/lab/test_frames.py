@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import pytest
 
 from binome.lab.frames import Loss, both_ways, program

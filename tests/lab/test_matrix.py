@@ -85,6 +85,7 @@ def run_of(row: str, outage_s: float, *amiss: str, version: str = "2") -> dict[s
         "takeovers": 1,
         "planned": 1,
         "whole_s": 9.0,
+        "load": 1.5,
         "date": "2026-11-24",
         "versions": {"binome": version},
     }
@@ -94,7 +95,7 @@ def test_a_row_of_the_table_says_what_was_seen_in_all_its_runs() -> None:
     runs = [run_of("primary-cut", 1.0), run_of("primary-cut", 3.0, "2 takeovers"), run_of("primary-cut", 1.5)]
     page = matrix_table.page(runs, {}, NOT_BUILT)
     (line,) = [one for one in page.splitlines() if one.startswith("| the primary's site cut off |")]
-    assert "| **2 of 3 hold**: 2 takeovers | 1.0 / 1.5 / 3.0 | 1 (1) | 9.0 / 9.0 / 9.0 | 3 | 2026-11-24 |" in line
+    assert "| **2 of 3 hold**: 2 takeovers | 1.0 / 1.5 / 3.0 | 1 (1) | 9.0 / 9.0 / 9.0 | 3 | 1.5 | 2026-11-24 |" in line
     assert page.count("| not run |") == len(ROWS) - 1
     assert NOT_BUILT[0][1] in page
 
@@ -107,7 +108,9 @@ def test_runs_of_an_older_version_are_forgotten_where_there_are_newer_ones() -> 
 def test_the_command_adds_its_runs_to_those_that_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = ROWS[0].name
     monkeypatch.setattr(command, "run_rows", lambda *_: [replace(GOOD, row=ROWS[0])])
-    monkeypatch.setattr(command, "dated", lambda seen: {**seen.as_json(), "date": "today", "versions": {"etcd": "3"}})
+    monkeypatch.setattr(
+        command, "dated", lambda seen: {**seen.as_json(), "date": "today", "load": 1, "versions": {"etcd": "3"}}
+    )
     arguments = ["lab", "matrix", first, "--write", str(tmp_path)]
     for _ in range(2):
         assert CliRunner().invoke(app, arguments).exit_code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from datetime import UTC, datetime
 from functools import partial
@@ -72,9 +73,10 @@ def line(seen: Seen) -> str:
 
 
 def dated(seen: Seen) -> dict[str, Any]:
-    """The record of a run, with its day and the versions that it was made with."""
+    """The record of a run, with its day, how busy the machine was, and the versions that it was made with."""
     versions = {"binome": version(), "python": platform.python_version(), **engines.versions()}
-    return {**seen.as_json(), "date": datetime.now(UTC).date().isoformat(), "versions": versions}
+    day, load = datetime.now(UTC).date().isoformat(), round(os.getloadavg()[1] / (os.cpu_count() or 1), 1)
+    return {**seen.as_json(), "date": day, "load": load, "versions": versions}
 
 
 def _write(folder: Path, run: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from binome.lab.rows import ROWS
 
 Run = Mapping[str, Any]
-"""The record of a row that was run, with `date` (a day), `lane` (what else went on) and `versions`."""
+"""The record of a row that was run, with `date` (a day), `load` (that of a core) and `versions`."""
 
 HEAD = """\
 # The fault matrix: what happens in the unclean cases
@@ -24,7 +24,8 @@ example estate with `act_after` of 350 ms and a cooldown of 10 s. In every row n
 primaries may acknowledge, and everything must be whole again within 120 s after the fault has ended; *seen* says what
 was otherwise. *Outage* is the longest time in which the client of 1 s patience got no write acknowledged, in seconds,
 min / median / max. *Takeovers* are promotions, and how many of them were planned by the leading lookout; the others
-are Patroni's own, after its timer of 20 s.
+are Patroni's own, after its timer of 20 s. *Whole*: seconds from the end of the fault. *Load*: how many processes
+wanted each core, at most: above 2 the times are those of a machine that did other things as well.
 
 How to run it, and what a row is: [lab.md](lab.md#the-fault-matrix). `binome lab matrix --write` writes this page.
 """
@@ -35,7 +36,11 @@ def page(runs: Iterable[Run], remarks: Mapping[str, str], not_built: Sequence[tu
     by_row: dict[str, list[Run]] = {}
     for run in runs:
         by_row.setdefault(run["row"], []).append(run)
-    lines = [HEAD, "| row | expected | seen | outage | takeovers (planned) | whole | n | date |", f"|{'---|' * 8}"]
+    lines = [
+        HEAD,
+        "| row | expected | seen | outage | takeovers (planned) | whole | n | load | date |",
+        f"|{'---|' * 9}",
+    ]
     for row in ROWS:
         lines.append(_line(row.fault, row.expected, by_row.get(row.name, [])))
     told = [f"- *{next(row.fault for row in ROWS if row.name == name)}*: {words}" for name, words in remarks.items()]
@@ -49,14 +54,15 @@ def page(runs: Iterable[Run], remarks: Mapping[str, str], not_built: Sequence[tu
 
 def _line(fault: str, expected: str, runs: Sequence[Run]) -> str:
     if not runs:
-        return f"| {fault} | {expected} | not run | – | – | – | 0 | – |"
+        return f"| {fault} | {expected} | not run | – | – | – | 0 | – | – |"
     amiss = list(dict.fromkeys(why for run in runs for why in run["amiss"]))
     held = sum(not run["amiss"] for run in runs)
     seen = "holds" if held == len(runs) else f"**{held} of {len(runs)} hold**: {'; '.join(amiss)}"
     moved = _few(sorted({f"{run['takeovers']} ({run['planned']})" for run in runs}))
     whole = _few_s([run["whole_s"] for run in runs if run["whole_s"] is not None])
     outage = _few_s([run["outage_s"]["write"] for run in runs if run["outage_s"]])
-    cells = (fault, expected, seen.replace("|", "\\|"), outage, moved, whole, str(len(runs)), runs[-1]["date"])
+    load = f"{max(run['load'] for run in runs):g}"
+    cells = (fault, expected, seen.replace("|", "\\|"), outage, moved, whole, str(len(runs)), load, runs[-1]["date"])
     return f"| {' | '.join(cells)} |"
 
 
