@@ -7,17 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
 from binome.cli import matrix as command
 from binome.cli.main import app
+from binome.core.entry import Entry
+from binome.core.leadership import LeadershipTaken
 from binome.estate import load
 from binome.estate.model import PostgresqlService
 from binome.lab import matrix_table
 from binome.lab.checker import Evidence
 from binome.lab.grey import PROGRAMS
-from binome.lab.matrix import COOLDOWN_S, Seen, judge, quickened
+from binome.lab.lookouts import Told
+from binome.lab.matrix import COOLDOWN_S, Seen, judge, quickened, two_minds
 from binome.lab.rows import NOT_BUILT, REMARKS, ROWS, Row
 from tests.lab.conftest import LITTORAL
 
@@ -48,6 +52,17 @@ def test_what_is_not_is_named(change: dict[str, Any], why: str) -> None:
     assert judge(ROW, replace(GOOD, **change), NAMES) == [why]
 
 
+def test_who_writes_beside_the_leader_is_named() -> None:
+    def told(sequence: int, generation: int, leader: str) -> Told:
+        raw = msgspec.Raw(b"{}")
+        return Told(Entry(sequence, f"e{sequence}", 0, "c", generation, raw, ""), LeadershipTaken(leader))
+
+    good = [told(1, 1, "a"), told(2, 1, "a"), told(3, 2, "b"), told(4, 5, "a")]
+    assert two_minds(good) == []
+    assert two_minds([*good, told(5, 2, "b")]) == ["entry 5 is of generation 2, after 5"]
+    assert two_minds([*good, told(5, 5, "b")]) == ["a and b both took generation 5"]
+
+
 def test_a_row_without_a_bound_lets_writes_wait() -> None:
     assert judge(replace(ROW, outage_s=None), replace(GOOD, outage_s={"write": 99}), NAMES) == []
 
@@ -59,7 +74,7 @@ def test_rows_have_names_of_their_own_and_acts_that_there_are() -> None:
             if verb in ("freeze", "thaw", "kill"):
                 assert rest[0] in SERVERS, row.name
                 assert rest[1] in PROGRAMS, row.name
-            elif verb in ("lose-data", "fill-quota"):
+            elif verb in ("lose-data", "fill-quota", "ask"):
                 assert rest[0] in SERVERS, row.name
             elif verb in ("cut", "burn", "flap"):
                 assert rest[0] in SITES, row.name

@@ -9,7 +9,9 @@ and the next one gets a lab of its own. What happened is read from the clients' 
 
 from __future__ import annotations
 
+import json
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -19,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from binome.core.leadership import LeadershipTaken
 from binome.core.plan import PlanMade
 from binome.core.takeover import CAPABILITY, PROMOTE
 from binome.estate import Estate
@@ -94,6 +97,21 @@ def judge(row: Row, seen: Seen, names: dict[str, str]) -> list[str]:
     return amiss
 
 
+def two_minds(told: Iterable[lookouts.Told]) -> list[str]:
+    """Where two have written as leaders: a generation that falls, or one that two have taken."""
+    amiss, newest, taken_by = [], 0, dict[int, str]()
+    for entry, fact in told:
+        if entry.generation < newest:
+            amiss.append(f"entry {entry.sequence} is of generation {entry.generation}, after {newest}")
+        newest = max(newest, entry.generation)
+        if isinstance(fact, LeadershipTaken):
+            first = taken_by.setdefault(entry.generation, fact.leader)
+            amiss += (
+                [f"{first} and {fact.leader} both took generation {entry.generation}"] if first != fact.leader else []
+            )
+    return amiss
+
+
 def named(pattern: str, names: dict[str, str]) -> str:
     """A pattern with the names of the servers that play its parts."""
     for part, name in names.items():
@@ -132,6 +150,7 @@ class Trial:
         self.clients = Clients(lab, f"{row.name}-")
         self._following = lookouts.Following({name: lab.root(name) for name in lookouts.names(lab.estate)})
         self.names: dict[str, str] = {}
+        self._waiting: list[socket.socket] = []  # questions that nobody has answered yet
 
     def run(self) -> Seen:
         """Runs the row. Raises LabError where the lab was not fit for it, with every fault undone."""
@@ -153,8 +172,12 @@ class Trial:
             seen.told += [f"{name}: {line}" for name in self._answering() for line in status(self.lab, name)]
         finally:
             self._heal(seen)
-        for told in self._following.grown():
+        entries = list(self._following.grown())
+        seen.amiss += two_minds(entries)
+        for told in entries:
             seen.planned += _promotes(told.fact)
+            if isinstance(told.fact, PlanMade):
+                seen.told.append(f"plan: {told.fact.plan}")
             if words := telling.words(told.fact, told.entry):
                 seen.told.append(f"journal: {words}")
         seen.told += [f"page {name} {note}" for name, note in sorted(pages(self.lab) - paged)]
@@ -173,9 +196,12 @@ class Trial:
             seen.amiss.append(f"not whole within {WHOLE_S} s: {error}")
         time.sleep(_BEFORE_S)
         self.clients.stop()
+        for door in self._waiting:
+            door.close()
 
     def _judge(self, seen: Seen, before: int) -> None:
         try:
+            self.lab.wait_until_whole()  # one look that came too late on a busy machine is no primary that is gone
             held = held_by(self.lab, self.lab.primary(self.service))
             seen.takeovers = self._timeline() - before
         except LabError as error:
@@ -210,6 +236,8 @@ class Trial:
             self.grey.lose(verb, list(self._losses(verb, rest)))
         elif verb == "wait":
             time.sleep(float(rest[0]))
+        elif verb == "ask":
+            self._waiting.append(self._asked(self.names[rest[0]], float(rest[1])))
         elif verb == "until-led":
             self.lab.wait_for(self._not_led_by_another, "another leader", 30)
         else:
@@ -224,6 +252,18 @@ class Trial:
             return
         percent = float(rest[2]) if verb == "loss" else 100
         yield from frames.both_ways(some, self._servers(self.names[rest[1]]), percent)
+
+    def _asked(self, name: str, for_s: float) -> socket.socket:
+        """Asks a lookout for a maintenance of all web servers, and waits for no answer: it may stand still."""
+        request = f"{self.row.name}-{time.time_ns()}"
+        until_ms = time.time_ns() // 1_000_000 + round(for_s * 1000)
+        fact = {"kind": "maintenance-asked", "request": request, "subject": "web", "until_ms": until_ms}
+        fact |= {"why": f"the fault matrix: {self.row.name}", "who": "matrix"}
+        door = socket.socket(socket.AF_UNIX)
+        door.settimeout(lookouts.ANSWER_S)
+        door.connect(f"{Folders(str(self.lab.root(name))).run}/binome.sock")
+        door.sendall(json.dumps({"do": "ask", "request": request, "fact": fact}).encode() + b"\n")
+        return door
 
     def _servers(self, name: str) -> list[str]:
         """The servers of a site, or the one server that has this name."""

@@ -9,7 +9,7 @@ An act is a verb and its arguments. Servers and sites are named by the part that
 
     freeze, thaw, kill PROGRAM of SERVER      lose-data, fill-quota of SERVER (etcd)     slow-etcd FROZEN_S FREE_S
     cut, burn SITE      flap SITE EVERY_S     part SITE SITE     one-way SERVER|SITE, to every server elsewhere
-    loss SITE SITE PERCENT      wait SECONDS      until-led: another lookout leads
+    loss SITE SITE PERCENT      wait SECONDS      until-led: another lookout leads     ask LEADER SECONDS: a maintenance
 
 Whatever a row does, no acknowledged write is lost, no two primaries acknowledge, and everything is whole within
 `WHOLE_S` after the fault has ended.
@@ -91,11 +91,17 @@ ROWS = (
     Row(
         "leader-frozen",
         "the leading lookout frozen for 60 s; its successor leads meanwhile",
-        (("freeze", "leader", "lookout"), ("until-led",), ("wait", "60"), ("thaw", "leader", "lookout")),
-        10,
+        (
+            ("freeze", "leader", "lookout"),
+            ("until-led",),
+            ("ask", "leader", "75"),  # the first that it reads when it goes on, still sure that it leads
+            ("wait", "60"),
+            ("thaw", "leader", "lookout"),
+        ),
+        20,
         NOTHING_S,
         (0, 0),
-        told=("lead: (?!{leader})", "does not hear {leader}|{leader} .*silent|vantage|lookout.*{leader}|{leader}"),
+        told=("lead: (?!{leader})", "plan: maintenance/"),
     ),
     Row(
         "etcd-member-gone",
