@@ -123,6 +123,52 @@ async def two_members(timing: Timing = SHORT) -> AsyncIterator[tuple[Member, Mem
         await runner.cleanup()
 
 
+def says(who: Member, number: str, **status: str) -> None:
+    """The member says this of itself, and who the members are."""
+
+    async def status_reply() -> web.Response:
+        return web.json_response({"header": {"member_id": number}, **status})
+
+    async def list_reply() -> web.Response:
+        return web.json_response({"members": [{"ID": "1", "name": "near"}, {"ID": "2", "name": "apart"}]})
+
+    who.replies |= {"maintenance/status": status_reply, "cluster/member/list": list_reply}
+
+
+HAND_OVER = "maintenance/transfer-leadership"
+
+
+@pytest.mark.parametrize(
+    ("why", "status", "handed"),
+    [
+        ("it follows, and has all", {"leader": "1", "raftIndex": "5000", "raftAppliedIndex": "4990"}, True),
+        ("it is behind", {"leader": "1", "raftIndex": "5000", "raftAppliedIndex": "4700"}, False),
+        ("it knows another leader", {"leader": "3", "raftIndex": "5000", "raftAppliedIndex": "5000"}, False),
+        ("it knows of none", {"raftIndex": "5000", "raftAppliedIndex": "5000"}, False),
+        ("it leads already", {"leader": "2", "raftIndex": "5000", "raftAppliedIndex": "5000"}, False),
+        ("it does not answer", None, False),
+        ("it hangs", {}, False),
+    ],
+)
+def test_leadership_is_handed_only_to_a_member_that_is_fit(
+    why: str, status: dict[str, str] | None, handed: bool
+) -> None:
+    async def run() -> None:
+        async with two_members() as (near, apart, etcd):
+            leads = "2" if status and status.get("leader") == "2" else "1"
+            says(near, "1", leader=leads, raftIndex="5000", raftAppliedIndex="5000")
+            if status:
+                says(apart, "2", **status)
+            elif status is None:
+                apart.refuses("maintenance/status", 14, "transport is closing")
+            else:
+                apart.hangs("maintenance/status")
+            assert await etcd.lead_from({"apart"}) is handed, why
+            assert (HAND_OVER in [*near.asked, *apart.asked]) is handed, why
+
+    asyncio.run(run())
+
+
 def test_a_change_that_nobody_knows_of_is_not_sent_again() -> None:
     async def run() -> None:
         async with two_members() as (first, second, etcd):

@@ -97,6 +97,8 @@ def test_what_is_frozen_does_nothing_and_goes_on_when_it_is_thawed(lab: Lab) -> 
 
 @pytest.mark.parametrize("row", CHOSEN, ids=lambda row: row.name)
 def test_row(lab: Lab, row: Row) -> None:
-    seen = Trial(lab, row, print).run()
+    trial = Trial(lab, row, print)
+    trial.prepare()
+    seen = trial.run()
     sys.stdout.write(f"{row.name}: outage {seen.outage_s}, takeovers {seen.takeovers}, whole {seen.whole_s}\n")
     assert seen.amiss == []

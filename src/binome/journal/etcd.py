@@ -25,6 +25,7 @@ from binome.ports import (
     Range,
 )
 
+_CLOSE = 100  # entries that a member may be behind when leadership is handed to it
 _COMPACTED = "etcdserver: mvcc: required revision has been compacted"
 
 
@@ -105,16 +106,28 @@ class EtcdClient:
         return EtcdStatus(f"{header.member_id:x}", f"{answer.leader:x}", answer.size_bytes, header.revision)
 
     async def lead_from(self, members: Collection[str]) -> bool:
-        """Makes one of these members the leader unless one of them is; whether it was asked to.
+        """Makes one of these members the leader unless one of them is, or none is fit; whether it was asked to.
 
-        Only the leader itself can hand over, and no endpoint says whose it is: each of them is asked to.
+        While leadership is handed on nothing can be agreed on, and to a member that is gone or behind it is not handed
+        on until etcd gives up, after an election's time. So a member is fit only if it answers here and now, follows
+        this leader, and has applied almost all. Only the leader itself can hand over, and no endpoint says whose it
+        is: each of them is asked to.
         """
         listed = await self._gateway.ask("/v3/cluster/member/list", b"{}", wire.LISTED, Effect.NONE)
         wanted = {one.id for one in listed.members if one.name in members}
-        status = await self._gateway.ask(STATUS, b"{}", wire.STATUSED, Effect.NONE)
-        if not wanted or not status.leader or status.leader in wanted:
+        said = {one.header.member_id: one for one in await self._gateway.answers(STATUS, b"{}", wire.STATUSED)}
+        leaders = [one for member, one in said.items() if one.leader == member]
+        if len(leaders) != 1 or leaders[0].leader in wanted:
+            return False  # between two leaders some know of one, and some of the other
+        (leader,) = leaders
+        fit = [
+            member
+            for member, one in said.items()
+            if member in wanted and one.leader == leader.leader and leader.committed - one.applied <= _CLOSE
+        ]
+        if not fit:
             return False
-        await self._gateway.ask_all("/v3/maintenance/transfer-leadership", wire.encode({"targetID": min(wanted)}))
+        await self._gateway.ask_all("/v3/maintenance/transfer-leadership", wire.encode({"targetID": min(fit)}))
         return True
 
     def watch(self, prefix: str, from_revision: int) -> AsyncIterator[Sequence[Change]]:

@@ -142,6 +142,15 @@ class Gateway:
         message = "; ".join(troubles)
         raise EtcdUnknownError(message) if unknown else EtcdError(message, code)
 
+    async def answers(self, path: str, body: bytes, reader: msgspec.json.Decoder[Answer]) -> list[Answer]:
+        """What every endpoint answers in `patience_s`; those that do not are left out."""
+        asked = (self.ask_one(one, path, body, reader, self.timing.patience_s) for one in self._endpoints)
+        said = await asyncio.gather(*asked, return_exceptions=True)
+        for one in said:
+            if isinstance(one, BaseException) and not isinstance(one, EtcdError | EtcdUnknownError):
+                raise one
+        return [one for one in said if not isinstance(one, BaseException)]
+
     async def ask_all(self, path: str, body: bytes) -> None:
         """Asks every endpoint for what only one of them can do. Raises EtcdError where none did it."""
         troubles: list[str] = []

@@ -107,12 +107,18 @@ class KeptAlive(msgspec.Struct, frozen=True):
     result: _Lifetime
 
 
-class Statused(msgspec.Struct, frozen=True, rename={"size_bytes": "dbSize"}):
-    """What a member says of itself."""
+class Statused(
+    msgspec.Struct,
+    frozen=True,
+    rename={"size_bytes": "dbSize", "committed": "raftIndex", "applied": "raftAppliedIndex"},
+):
+    """What a member says of itself; `committed` and `applied` are places in the log of the agreement."""
 
     header: Header
     leader: int = 0
     size_bytes: int = 0
+    committed: int = 0
+    applied: int = 0
 
 
 class Member(msgspec.Struct, frozen=True, rename={"id": "ID"}):

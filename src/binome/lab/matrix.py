@@ -129,11 +129,21 @@ def run_rows(text: bytes, rows: Iterable[Row], say: Say, salvage: Path | None = 
     """Runs rows on the estate in `text`; a new lab after each that is not whole again."""
     waiting = list(rows)
     while waiting:
-        with passing_lab(quickened(text), say=lambda _: None) as lab:
+        with passing_lab(quickened(text), say=lambda _: None, salvage=salvage and salvage / "lab") as lab:
             prepare_ledger(lab)
-            good = True
+            good, fresh = True, True
             while waiting and good:
-                seen = Trial(lab, waiting.pop(0), say).run()
+                trial = Trial(lab, waiting[0], say)
+                try:
+                    trial.prepare()
+                except LabError as error:
+                    if fresh:
+                        raise
+                    say(f"this lab is fit for no other row: {error}")
+                    break
+                fresh = False
+                waiting.pop(0)
+                seen = trial.run()
                 good = seen.whole_s is not None
                 if salvage is not None and seen.amiss:
                     lab.keep_evidence(salvage / seen.row.name, engines=True)
@@ -152,12 +162,15 @@ class Trial:
         self.names: dict[str, str] = {}
         self._waiting: list[socket.socket] = []  # questions that nobody has answered yet
 
-    def run(self) -> Seen:
-        """Runs the row. Raises LabError where the lab was not fit for it, with every fault undone."""
-        seen = Seen(self.row)
+    def prepare(self) -> None:
+        """Waits until the lab is fit for the row. Raises LabTimeoutError where it does not get so."""
         self.lab.wait_for(lambda: unwhole(self.lab), "the estate before the row", WHOLE_S)
         self.lab.wait_until_whole()
         time.sleep(COOLDOWN_S)  # whatever was taken over before this row no longer holds it up
+
+    def run(self) -> Seen:
+        """Runs the row in a lab that is fit for it. Raises LabError where that failed, with every fault undone."""
+        seen = Seen(self.row)
         list(self._following.grown())
         paged = pages(self.lab)
         self.names = cast(self.lab)
