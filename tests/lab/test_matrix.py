@@ -26,7 +26,7 @@ from binome.lab.rows import NOT_BUILT, REMARKS, ROWS, Row
 from tests.lab.conftest import LITTORAL
 
 ROW = Row("cut", "it is cut off", (("cut", "primary's"),), 10, 5, (1, 1), told=("takeover by {standby}",))
-GOOD = Seen(ROW, Evidence(1000, (), 2, 1, ()), {"write": 2.5}, 1, 1, 4.2, ["journal: takeover by sbg-db is planned"])
+GOOD = Seen(ROW, Evidence(1000, (), 2, 1, ()), {"write": 2.5}, 1, 0, 1, 4.2, ["journal: takeover by sbg-db is planned"])
 NAMES = {"standby": "sbg-db"}
 SITES = {"primary's", "standby's", "witness's"}
 SERVERS = {"primary", "standby", "witness", "leader", "edge", "primary's-lookout"}
@@ -45,6 +45,7 @@ def test_what_is_expected_holds() -> None:
         ({"outage_s": {"write": 5.01}}, "writes out for 5.0 s"),
         ({"takeovers": 0}, "0 takeovers"),
         ({"takeovers": 2}, "2 takeovers"),
+        ({"later": 1}, "1 takeovers after its end"),
         ({"told": ["journal: takeover by gra-db is planned"]}, r"nobody is told 'takeover by sbg\\-db'"),
     ],
 )
@@ -98,6 +99,7 @@ def run_of(row: str, outage_s: float, *amiss: str, version: str = "2") -> dict[s
         "amiss": list(amiss),
         "outage_s": {"write": outage_s},
         "takeovers": 1,
+        "later": int(outage_s == 3),
         "planned": 1,
         "whole_s": 9.0,
         "load": 1.5,
@@ -110,7 +112,10 @@ def test_a_row_of_the_table_says_what_was_seen_in_all_its_runs() -> None:
     runs = [run_of("primary-cut", 1.0), run_of("primary-cut", 3.0, "2 takeovers"), run_of("primary-cut", 1.5)]
     page = matrix_table.page(runs, {}, NOT_BUILT)
     (line,) = [one for one in page.splitlines() if one.startswith("| the primary's site cut off |")]
-    assert "| **2 of 3 hold**: 2 takeovers | 1.0 / 1.5 / 3.0 | 1 (1) | 9.0 / 9.0 / 9.0 | 3 | 1.5 | 2026-11-24 |" in line
+    assert (
+        "| **2 of 3 hold**: 2 takeovers | 1.0 / 1.5 / 3.0 | 1 (1), 1 + 1 (1) | 9.0 / 9.0 / 9.0 | 3 | 1.5 | 2026-11-24 |"
+        in line
+    )
     assert page.count("| not run |") == len(ROWS) - 1
     assert NOT_BUILT[0][1] in page
 

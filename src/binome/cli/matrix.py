@@ -69,7 +69,8 @@ def line(seen: Seen) -> str:
     answer = "holds" if not seen.amiss else f"does not hold: {'; '.join(seen.amiss)}"
     out = f"writes out for {seen.outage_s['write']:.2f} s, " if seen.outage_s else ""
     whole = "never whole" if seen.whole_s is None else f"whole after {seen.whole_s:g} s"
-    return f"  {answer}  ({out}{seen.takeovers} takeovers, {seen.planned} planned, {whole})"
+    later = f" and {seen.later} after its end" if seen.later else ""
+    return f"  {answer}  ({out}{seen.takeovers} takeovers{later}, {seen.planned} planned, {whole})"
 
 
 def dated(seen: Seen) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from binome.core.plan import PlanMade
 from binome.core.takeover import CAPABILITY, PROMOTE
 from binome.estate import Estate
 from binome.estate.model import EtcdService, HaproxyService
-from binome.lab import checker, frames, lookouts, telling
+from binome.lab import checker, frames, inside, lookouts, telling
 from binome.lab.checker import Evidence
 from binome.lab.clients import Clients, held_by, prepare_ledger
 from binome.lab.errors import LabError
@@ -35,6 +35,7 @@ from binome.lab.guard import passing_lab
 from binome.lab.lab import Lab
 from binome.lab.rows import WHOLE_S, Act, Row
 from binome.render import Folders
+from binome.render.places import PATRONI_PORT
 
 COOLDOWN_S = 10
 ACT_AFTER = "350ms"
@@ -52,8 +53,9 @@ class Seen:
     row: Row
     evidence: Evidence = field(default_factory=lambda: Evidence(0, (), 0, 0, ()))
     outage_s: dict[str, float] = field(default_factory=dict)  # of the patient client, by operation
-    takeovers: int = 0
-    planned: int = 0  # of them by the leading lookout; the others by Patroni's own timer
+    takeovers: int = 0  # while the fault lasted
+    later: int = 0  # after its end
+    planned: int = 0  # of both by the leading lookout; the others by Patroni's own timer
     whole_s: float | None = None
     told: list[str] = field(default_factory=list)
     amiss: list[str] = field(default_factory=list)  # why the row does not hold
@@ -71,6 +73,7 @@ class Seen:
             "double_primary": len(self.evidence.double_primary),
             "outage_s": self.outage_s,
             "takeovers": self.takeovers,
+            "later": self.later,
             "planned": self.planned,
             "whole_s": self.whole_s,
             "told": self.told,
@@ -91,6 +94,8 @@ def judge(row: Row, seen: Seen, names: dict[str, str]) -> list[str]:
     least, most = row.takeovers
     if not least <= seen.takeovers <= most:
         amiss.append(f"{seen.takeovers} takeovers")
+    if seen.later > row.later:
+        amiss.append(f"{seen.later} takeovers after its end")
     for pattern in row.told:
         if not any(re.search(named(pattern, names), line) for line in seen.told):
             amiss.append(f"nobody is told {named(pattern, names)!r}")
@@ -182,6 +187,7 @@ class Trial:
             for act in self.row.acts:
                 self._do(act)
             time.sleep(self.row.lasts_s)
+            seen.takeovers = max(self._timelines(), default=before) - before
             seen.told += [f"{name}: {line}" for name in self._answering() for line in status(self.lab, name)]
         finally:
             self._heal(seen)
@@ -216,7 +222,7 @@ class Trial:
         try:
             self.lab.wait_until_whole()  # one look that came too late on a busy machine is no primary that is gone
             held = held_by(self.lab, self.lab.primary(self.service))
-            seen.takeovers = self._timeline() - before
+            seen.later = self._timeline() - before - seen.takeovers
         except LabError as error:
             seen.amiss.append(f"nothing can be judged: {error}")
             return
@@ -226,6 +232,13 @@ class Trial:
 
     def _timeline(self) -> int:
         return int(self.lab.run_sql(self.service, self.lab.primary(self.service), _TIMELINE))
+
+    def _timelines(self) -> Iterator[int]:
+        """The timelines of the members that answer now; none of them need be primary."""
+        for server in self.lab.estate.services[self.service].on:
+            address = self.lab.estate.servers[server].address or ""
+            with suppress(OSError, TypeError, KeyError):
+                yield int(inside.ask(server, (address, PATRONI_PORT), "/patroni")["timeline"])
 
     def _answering(self) -> list[str]:
         return [name for name, said in self.lab.lookouts().items() if said is not None]

@@ -24,8 +24,9 @@ example estate with `act_after` of 350 ms and a cooldown of 10 s. In every row n
 primaries may acknowledge, and everything must be whole again within 120 s after the fault has ended; *seen* says what
 was otherwise. *Outage* is the longest time in which the client of 1 s patience got no write acknowledged, in seconds,
 min / median / max. *Takeovers* are promotions, and how many of them were planned by the leading lookout; the others
-are Patroni's own, after its timer of 20 s. *Whole*: seconds from the end of the fault. *Load*: how many processes
-wanted each core, at most: above 2 the times are those of a machine that did other things as well.
+are Patroni's own, after its timer of 20 s; "+ 1" is one after the end of the fault. *Whole*: seconds from the end of
+the fault. *Load*: how many processes wanted each core, at most: above 2 the times are those of a machine that did
+other things as well.
 
 How to run it, and what a row is: [lab.md](lab.md#the-fault-matrix). `binome lab matrix --write` writes this page.
 """
@@ -58,12 +59,17 @@ def _line(fault: str, expected: str, runs: Sequence[Run]) -> str:
     amiss = list(dict.fromkeys(why for run in runs for why in run["amiss"]))
     held = sum(not run["amiss"] for run in runs)
     seen = "holds" if held == len(runs) else f"**{held} of {len(runs)} hold**: {'; '.join(amiss)}"
-    moved = _few(sorted({f"{run['takeovers']} ({run['planned']})" for run in runs}))
+    moved = _few(sorted({_moved(run) for run in runs}))
     whole = _few_s([run["whole_s"] for run in runs if run["whole_s"] is not None])
     outage = _few_s([run["outage_s"]["write"] for run in runs if run["outage_s"]])
     load = f"{max(run['load'] for run in runs):g}"
     cells = (fault, expected, seen.replace("|", "\\|"), outage, moved, whole, str(len(runs)), load, runs[-1]["date"])
     return f"| {' | '.join(cells)} |"
+
+
+def _moved(run: Run) -> str:
+    later = f" + {run['later']}" if run.get("later") else ""
+    return f"{run['takeovers']}{later} ({run['planned']})"
 
 
 def _few(words: Sequence[str]) -> str:

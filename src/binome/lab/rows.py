@@ -35,8 +35,9 @@ class Row:
     """A row. Lengths are in seconds.
 
     `outage_s`: the longest that the patient client may be without an acknowledged write, None where writes stand still
-    for as long as the fault. `takeovers`: the least and the most promotions. `told`: patterns, each of which something
-    that people are shown must match: the journal, the pages, `binome status`.
+    for as long as the fault. `takeovers`: the least and the most promotions while the fault lasts; `later`: the most
+    after its end, where nobody holds Patroni's lease any more and whoever is quicker takes it. `told`: patterns, each
+    of which something that people are shown must match: the journal, the pages, `binome status`.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Row:
     outage_s: float | None
     takeovers: tuple[int, int]
     told: tuple[str, ...] = ()
+    later: int = 0
     quick: bool = False
 
     @property
@@ -54,7 +56,8 @@ class Row:
         least, most = self.takeovers
         moves = {(0, 0): "no takeover", (1, 1): "one takeover", (0, 1): "at most one takeover"}[least, most]
         out = "writes wait until it ends" if self.outage_s is None else f"writes out ≤ {self.outage_s:g} s"
-        return f"{moves}; {out}{'; told' if self.told else ''}"
+        later = "; then whoever is quicker" if self.later else ""
+        return f"{moves}{later}; {out}{'; told' if self.told else ''}"
 
 
 ROWS = (
@@ -130,6 +133,7 @@ ROWS = (
         None,
         (0, 0),
         told=("wrong: ", "page .*coordination"),
+        later=1,
     ),
     Row(
         "etcd-slow",
@@ -137,7 +141,8 @@ ROWS = (
         (("slow-etcd", "2", "0.5"),),
         40,
         None,
-        (0, 1),
+        (0, 0),
+        later=1,
     ),
     Row(
         "etcd-quota-full",
@@ -147,6 +152,7 @@ ROWS = (
         None,
         (0, 0),
         told=("wrong: ", "page "),
+        later=1,
     ),
     Row(
         "primary-cut",
@@ -165,7 +171,7 @@ ROWS = (
         "what the primary's server sends is lost, to all sites but its own",
         (("one-way", "primary"),),
         45,
-        TIMER_S,
+        2 * FIRE_S,
         (1, 1),
     ),
     Row(
