@@ -132,7 +132,7 @@ ROWS = (
         40,
         None,
         (0, 0),
-        told=("wrong: ", "page .*coordination"),
+        told=("wrong: (?!page)", "page .*coordination"),
         later=1,
     ),
     Row(
@@ -151,7 +151,7 @@ ROWS = (
         40,
         None,
         (0, 0),
-        told=("wrong: ", "page "),
+        told=("wrong: (?!page)", "page "),
         later=1,
     ),
     Row(
@@ -173,6 +173,7 @@ ROWS = (
         45,
         2 * FIRE_S,
         (1, 1),
+        told=("takeover by {standby}",),
     ),
     Row(
         "one-way-site",
@@ -181,6 +182,7 @@ ROWS = (
         20,
         FIRE_S,
         (1, 1),
+        told=("takeover by {standby}",),
     ),
     Row(
         "parted",
@@ -189,6 +191,7 @@ ROWS = (
         45,
         TIMER_S,
         (0, 1),
+        told=("network between .* is cut",),
     ),
     Row(
         "loss",
