@@ -224,7 +224,19 @@ ROWS = (
 )
 """In the order in which they are run."""
 
-REMARKS: dict[str, str] = {}
+_BY_LEASE = (
+    "the loss of one member is left to Patroni, which waits for the end of its lease of 20 s; the lookouts name the "
+    "cause and page"
+)
+REMARKS: dict[str, str] = {
+    "postgresql-frozen": _BY_LEASE,
+    "patroni-frozen": f"{_BY_LEASE}. The edges leave a primary whose Patroni does not answer, so writes wait as well",
+    "leader-frozen": "the thawed leader is asked for a maintenance as the first thing: it is carried out by its "
+    "successor, and no entry of the journal is of the older generation",
+    "etcd-quorum-gone": "Patroni demotes a primary that cannot renew its lease. When the majority is back, whoever is "
+    "quicker gets it: both have every write",
+    "one-way": "in the example the primary's server is also a member of etcd; the agreed cause is the server",
+}
 """What a reader of the table has to know about a row, by its name."""
 
 NOT_BUILT = (
