@@ -48,7 +48,7 @@ def lacking(lab: Lab, service: str) -> list[str]:
         if not find(started_with(Path(file))):
             log = lab.folder / "logs" / f"{server}.{service}.patroni.log"
             sys.stdout.write(f"Patroni on {server} had ended: {log.read_text(errors='replace')[-300:]}\n")
-            lab._start(service, server)
+            lab.start_member(service, server)
     return [server for server, one in lab.looks()[service].items() if one.state != "up"]
 
 

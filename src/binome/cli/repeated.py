@@ -19,10 +19,10 @@ from binome.lab import report, runs
 from binome.lab.altered import altered
 from binome.lab.clients import ways_in
 from binome.lab.demo import Event, Outcome, View
+from binome.lab.engines import database_of
 from binome.lab.errors import LabError
 from binome.lab.faults import OF_SITES, Fault
 from binome.lab.guard import passing_lab
-from binome.lab.lab import database_of
 from binome.lab.repeat import Series, repeat
 from binome.lab.stage import TOGETHER, Together
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from binome.estate import Estate
 from binome.estate.model import HaproxyService, HttpService
 from binome.lab import record, workload
+from binome.lab.engines import database_of
 from binome.lab.errors import LabError
-from binome.lab.lab import Lab, database_of
+from binome.lab.lab import Lab
 from binome.lab.process import Program
 from binome.lab.record import Record
 from binome.lab.workload import DATABASE, ROLE, TABLE, Edge, Settings

@@ -133,6 +133,14 @@ def versions() -> dict[str, str]:
     }
 
 
+def database_of(estate: Estate) -> str:
+    """The name of the first database of an estate. Raises LabError where it has none."""
+    for name, options in estate.services.items():
+        if isinstance(options, PostgresqlService):
+            return name
+    raise LabError(f"{estate.estate} has no service of kind postgresql.  The demonstration needs one.")
+
+
 def not_built(estate: Estate) -> list[str]:
     """What the estate says and the lab does not build, each in a word or two; nothing is passed over in silence."""
     missing = [f"service {name} ({s.kind})" for name, s in estate.services.items() if type(s) not in ENGINES]

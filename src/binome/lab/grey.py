@@ -24,6 +24,7 @@ from binome.lab import cgroup
 from binome.lab.errors import LabError
 from binome.lab.frames import Loss
 from binome.lab.lab import Lab
+from binome.lab.network import Network
 from binome.render import Folders
 
 _WITHIN_S = 5.0
@@ -62,6 +63,7 @@ class Grey:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
+        self._network = Network.of(lab.estate)
         self._losses: dict[str, Sequence[Loss]] = {}
         self._undo: dict[str, Callable[[], None]] = {}
 
@@ -208,12 +210,12 @@ class Grey:
     def lose(self, name: str, losses: Sequence[Loss]) -> None:
         """Loses frames, under a name of its own, beside what is lost already."""
         self._losses[name] = losses
-        self.lab.lose([one for some in self._losses.values() for one in some])
+        self._network.lose([one for some in self._losses.values() for one in some])
         self._undo[f"lose {name}"] = lambda: self._found(name)
 
     def _found(self, name: str) -> None:
         del self._losses[name]
-        self.lab.lose([one for some in self._losses.values() for one in some])
+        self._network.lose([one for some in self._losses.values() for one in some])
 
     def cut(self, site: str) -> None:
         """Takes a site off the network."""

@@ -19,7 +19,7 @@ import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,9 +28,8 @@ from typing import Any
 from binome.estate import Estate, load
 from binome.estate.model import EtcdService, PostgresqlService
 from binome.lab import cgroup, engines, inside, lookouts, network, process, web
-from binome.lab.engines import ENGINES, Look, Place
+from binome.lab.engines import ENGINES, Look, Place, database_of
 from binome.lab.errors import LabError, LabTimeoutError
-from binome.lab.frames import Loss
 from binome.lab.network import Network
 from binome.lab.outside import Outside
 from binome.lab.preconditions import check_possible, check_privileges
@@ -176,10 +175,6 @@ class Lab:
             self._state.save(self.folder)
         if waits:
             self.wait_until_whole(say)
-
-    def lose(self, losses: Sequence[Loss]) -> None:
-        """Makes these the only frames that are lost between servers whose sites are joined (frames.py)."""
-        self._network.lose(losses)
 
     def move_leader(self, service: str, server: str) -> None:
         """Makes a server the leader of an etcd service."""
@@ -402,11 +397,11 @@ class Lab:
         """Starts members of one service. Who founds a database is not left to chance: it is the first of the estate."""
         founding = isinstance(options, PostgresqlService) and members == list(options.on)
         for server in members[:1] if founding else members:
-            self._start(service, server)
+            self.start_member(service, server)
         if founding:
             self._wait_for_looks(service, lambda looks: Look("primary", "up") in looks.values())
             for server in members[1:]:
-                self._start(service, server)
+                self.start_member(service, server)
         elif isinstance(options, EtcdService) and waits:
             self._wait_for_looks(service, lambda looks: all(looks[server].state == "up" for server in members))
 
@@ -442,15 +437,11 @@ class Lab:
         Identity.put(into, ca=authority.pem, certificate=paper.pem, key=key, revoked_list=revoked)
 
     def start_member(self, service: str, server: str, *, from_nothing: bool = False) -> None:
-        """Starts one member of a service again; `from_nothing`: an etcd member whose data is gone enters anew."""
+        """Starts one member of a service; `from_nothing`: an etcd member whose data alone is gone enters anew."""
+        options = self.estate.services[service]
         if from_nothing:
             self._write_files(server, rejoin=True)
-            self._replace_etcd_member(service, server)
-        self._start(service, server)
-
-    def _start(self, service: str, server: str) -> None:
-        options = self.estate.services[service]
-        if isinstance(options, EtcdService) and server in self._state.wiped:
+        if isinstance(options, EtcdService) and (from_nothing or server in self._state.wiped):
             self._replace_etcd_member(service, server)
         engine = ENGINES[type(options)]
         program = engine.program(self._place(service, server), options)
@@ -503,11 +494,3 @@ class Lab:
 
     def _reap(self) -> None:
         self._children = [child for child in self._children if child.poll() is None]
-
-
-def database_of(estate: Estate) -> str:
-    """The name of the first database of an estate. Raises LabError where it has none."""
-    for name, options in estate.services.items():
-        if isinstance(options, PostgresqlService):
-            return name
-    raise LabError(f"{estate.estate} has no service of kind postgresql.  The demonstration needs one.")
