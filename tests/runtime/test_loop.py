@@ -209,6 +209,41 @@ def test_a_journal_that_cannot_be_read_or_written_is_a_problem_and_not_the_end()
     run(night)
 
 
+def test_who_no_longer_leads_has_no_trouble_with_writing() -> None:
+    """It was refused by an etcd without a leader, and another one leads since: nothing of that is its problem."""
+
+    async def night() -> None:
+        world = World()
+        await world.happens(ASKED)
+        world.store.full = True
+        await world.start()
+        await world.clock.pass_(1)
+        assert world.loop.problems() == ["the journal cannot be written: the disk is full"]
+        world.journal.generation = None
+        await world.clock.pass_(2)
+        assert world.loop.problems() == []
+        await world.crash()
+
+    run(night)
+
+
+def test_what_is_no_longer_wanted_is_no_trouble() -> None:
+    async def night() -> None:
+        world, wanted = World(), [Draft("once", 0, "test", ASKED)]
+        world.loop.deciders = (lambda *_: Decision(tuple(wanted)),)
+        world.store.full = True
+        await world.start()
+        world.loop.nudge()
+        await world.clock.pass_(1)
+        assert world.loop.problems() == ["the journal cannot be written: the disk is full"]
+        wanted.clear()
+        await world.clock.pass_(2)
+        assert world.loop.problems() == []
+        await world.crash()
+
+    run(night)
+
+
 def test_a_decider_is_asked_again_when_it_wants_to_be() -> None:
     async def night() -> None:
         world = World()

@@ -82,7 +82,7 @@ def dated(seen: Seen) -> dict[str, Any]:
 
 def _write(folder: Path, run: dict[str, Any]) -> None:
     """Adds a run to those that are kept, and writes the page anew."""
-    kept = {key: value for key, value in run.items() if key not in ("told", "fault", "expected")}
+    kept = {key: value for key, value in run.items() if key not in ("told", "told_later", "fault", "expected")}
     try:
         runs = matrix_table.parse((folder / RUNS).read_text()) if (folder / RUNS).exists() else []
         runs = matrix_table.newest([*runs, kept])

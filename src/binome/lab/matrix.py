@@ -57,7 +57,8 @@ class Seen:
     later: int = 0  # after its end
     planned: int = 0  # of both by the leading lookout; the others by Patroni's own timer
     whole_s: float | None = None
-    told: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)  # while the fault lasted
+    told_later: list[str] = field(default_factory=list)
     amiss: list[str] = field(default_factory=list)  # why the row does not hold
 
     def as_json(self) -> dict[str, Any]:
@@ -77,6 +78,7 @@ class Seen:
             "planned": self.planned,
             "whole_s": self.whole_s,
             "told": self.told,
+            "told_later": self.told_later,
         }
 
 
@@ -165,6 +167,7 @@ class Trial:
         self.clients = Clients(lab, f"{row.name}-")
         self._following = lookouts.Following({name: lab.root(name) for name in lookouts.names(lab.estate)})
         self.names: dict[str, str] = {}
+        self._paged: set[tuple[str, str]] = set()
         self._waiting: list[socket.socket] = []  # questions that nobody has answered yet
 
     def prepare(self) -> None:
@@ -177,7 +180,7 @@ class Trial:
         """Runs the row in a lab that is fit for it. Raises LabError where that failed, with every fault undone."""
         seen = Seen(self.row)
         list(self._following.grown())
-        paged = pages(self.lab)
+        self._paged = pages(self.lab)
         self.names = cast(self.lab)
         before = self._timeline()
         self.clients.start()
@@ -189,19 +192,28 @@ class Trial:
             time.sleep(self.row.lasts_s)
             seen.takeovers = max(self._timelines(), default=before) - before
             seen.told += [f"{name}: {line}" for name in self._answering() for line in status(self.lab, name)]
+            seen.told += self._heard(seen)
         finally:
             self._heal(seen)
+        seen.told_later = self._heard(seen)
+        self._judge(seen, before)
+        return seen
+
+    def _heard(self, seen: Seen) -> list[str]:
+        """What the journal and the outboxes have told since the last time; plans and two minds are noted in `seen`."""
+        words = []
         entries = list(self._following.grown())
         seen.amiss += two_minds(entries)
         for told in entries:
             seen.planned += _promotes(told.fact)
             if isinstance(told.fact, PlanMade):
-                seen.told.append(f"plan: {told.fact.plan}")
-            if words := telling.words(told.fact, told.entry):
-                seen.told.append(f"journal: {words}")
-        seen.told += [f"page {name} {note}" for name, note in sorted(pages(self.lab) - paged)]
-        self._judge(seen, before)
-        return seen
+                words.append(f"plan: {told.fact.plan}")
+            if said := telling.words(told.fact, told.entry):
+                words.append(f"journal: {said}")
+        paged = pages(self.lab)
+        words += [f"page {name} {note}" for name, note in sorted(paged - self._paged)]
+        self._paged |= paged
+        return words
 
     def _heal(self, seen: Seen) -> None:
         """Ends the fault, and waits until everything is whole."""

@@ -148,10 +148,10 @@ ROWS = (
         "etcd-quota-full",
         "the quota of etcd full: it refuses all writes",
         (("fill-quota", "witness"),),
-        40,
+        80,
         None,
         (0, 0),
-        told=("wrong: (?!page)", "page "),
+        told=("wrong: .*space exceeded", "page .*trouble"),
         later=1,
     ),
     Row(

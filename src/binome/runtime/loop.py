@@ -88,12 +88,15 @@ class Loop:
         generation = self.journal.generation
         if generation is None:
             self._outcomes.clear()
+            self._problems.pop("writing", None)  # it is another one's to write; that nobody leads is said elsewhere
             return
         now_ms = self.clock.now_ms()
         decision = decide(self.estate, self.state, now_ms, generation=generation, deciders=self.deciders)
         observed = [draft for one in self.observers for draft in one.observed(self.state, now_ms)]
         drafts = (*self.journal.submitted(), *observed, *self._outcomes.values(), *decision.record)
-        if drafts and not await self._record(drafts):
+        if not drafts:
+            self._problems.pop("writing", None)  # what could not be written is not wanted any more
+        elif not await self._record(drafts):
             return
         self._wake_at_ms = decision.wake_at_ms
         for command in decision.execute:
