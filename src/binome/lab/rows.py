@@ -235,6 +235,8 @@ REMARKS: dict[str, str] = {
     "successor, and no entry of the journal is of the older generation",
     "etcd-quorum-gone": "Patroni demotes a primary that cannot renew its lease. When the majority is back, whoever is "
     "quicker gets it: both have every write",
+    "standby-then-primary": "`binome status` says that there is no primary and who was it last; it does not say which "
+    "acknowledged writes the standby that is back may lack",
     "one-way": "in the example the primary's server is also a member of etcd; the agreed cause is the server",
 }
 """What a reader of the table has to know about a row, by its name."""
