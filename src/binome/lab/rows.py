@@ -235,7 +235,7 @@ REMARKS: dict[str, str] = {
     "successor, and no entry of the journal is of the older generation",
     "etcd-quorum-gone": "Patroni demotes a primary that cannot renew its lease. When the majority is back, whoever is "
     "quicker gets it: both have every write",
-    "flap": "takeover was planned and done after 1.2 s; then the new primary's Patroni answered nobody for 22 s, from "
+    "flap": "in one of two runs, after a takeover in 1.2 s, the new primary's Patroni answered nobody for 22 s, from "
     "its promotion on, and the edges left it. Why is not known yet",
     "standby-then-primary": "`binome status` says that there is no primary and who was it last; it does not say which "
     "acknowledged writes the standby that is back may lack",
