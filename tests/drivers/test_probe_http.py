@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +15,7 @@ import uvloop
 
 from binome.core.target import Answer
 from binome.drivers.probe.http import HttpProbe
+from binome.drivers.probe.shared.http_client import BODY_BYTES, FRAME_BYTES
 from binome.ports import Finding
 from tests.drivers.certificates import Authority
 from tests.drivers.http_server import answer, endless_body, endless_chunks, endless_headers, http, saying
@@ -109,6 +113,55 @@ def test_a_body_without_end_is_read_as_far_as_one_mebibyte(serve: Serve) -> None
     assert look(serve, within=served).said in ("200 OK", "no answer within 400 ms")
     found = look(endless_body, {"contains": "never said"}, within=served)
     assert (found.answer, found.said) == (Answer.DOWN, '200 OK, without "never said" in its first MiB')
+
+
+ENDLESS = {
+    "chunks of a byte": (b"", b"1\r\nz\r\n" * 1000),
+    "trailers": (b"0\r\n", b"X-Nothing: x\r\n" * 1000),
+    "one trailer": (b"0\r\nX-Nothing: ", b"x" * 10_000),
+    "a chunk's extension": (b"1;", b"x" * 10_000),
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_what_has_no_end_around_a_body_holds_nobody_up(what: str) -> None:
+    """The target is a process of its own: it never waits for us, as one in our loop would."""
+    first, more = ENDLESS[what]
+    begin = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + first
+    turns = 0
+
+    async def run(port: int) -> Finding:
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        beside = asyncio.ensure_future(others())
+        try:
+            patient = target("http", port)._replace(timeout_ms=20_000)
+            return await HttpProbe(surroundings()).look(patient)
+        finally:
+            beside.cancel()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        sender = os.fork()
+        if sender == 0:
+            try:
+                connection, _ = listening.accept()
+                connection.recv(1000)
+                connection.sendall(begin)
+                while True:
+                    connection.sendall(more)
+            finally:
+                os._exit(0)
+        try:
+            found = asyncio.run(run(listening.getsockname()[1]))
+        finally:
+            os.kill(sender, signal.SIGKILL)
+            os.waitpid(sender, 0)
+    assert found.said == "200 OK"
+    assert turns >= (BODY_BYTES + FRAME_BYTES) // (8 * 16 << 10), "it was read without a pause"
 
 
 def moved(to: str) -> Callable[[bytes], bytes]:

@@ -11,7 +11,7 @@ from binome.sim.shape import ASKED, LOOKING, PLAIN, TAKEOVER
 from tests.sim.mutants import MUTANTS
 
 NIGHTS = max(300, *(mutant.within for mutant in MUTANTS if mutant.night == PLAIN))
-LOOKING_NIGHTS, TAKEOVER_NIGHTS, ASKED_NIGHTS = 80, 30, 24
+LOOKING_NIGHTS, TAKEOVER_NIGHTS, ASKED_NIGHTS = 80, 30, 32
 TWICE, LOOKING_TWICE = 60, 8
 
 

@@ -331,10 +331,11 @@ class Pair:
                 return self._came_after(arguments["survivor"], arguments["lost"])
             case "database.switchover":
                 return self._came_after(arguments["to"], arguments["primary"])
-        # A standby that is back is waited for again: then nothing is left to be released.
-        return (
-            self.members[arguments["primary"]].waits_for != arguments["lost"] or self.members[arguments["lost"]].lives
-        )
+        # Released is who no longer stands in the agreement. That writes flow is told by the plan's next step, a write:
+        # whom PostgreSQL itself waits for, no Patroni says once its stream has ended. A standby that is back is waited
+        # for again: then nothing is left to be released.
+        found = {one.key.removeprefix(ROOT): one for one in self._world.cluster.state.range(ROOT, prefix=True).keys}
+        return arguments["lost"] not in (_sync(found) or ()) or self.members[arguments["lost"]].lives
 
     def _came_after(self, one: str, other: str) -> bool:
         return self.members[one].promoted_s > self.members[other].promoted_s

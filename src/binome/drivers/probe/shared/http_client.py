@@ -4,8 +4,11 @@ A plain exchange drives its socket itself (shared/watcher.py): a transport and i
 (docs/adr/0032). TLS needs a transport. Both feed the same answer, which ends
 
     whole       when the message does
-    cut         after `most_bytes` of its body: enough is known, and an endless one must not fill our memory
+    cut         after `most_bytes` of its body, or 64 KiB more with frames of chunks and trailers: enough is
+                known, and what has no end must not fill our memory
     by WrongError    after 64 KiB of head, at what is no HTTP, at an end in its middle
+
+Whoever sends without end is read in turns: a target that never pauses must not keep the loop from all others.
 
 The connection is reset when we have what we want, so that no port of ours waits for a minute afterwards.
 """
@@ -27,7 +30,9 @@ from binome.drivers.probe.shared.watcher import watching
 
 HEAD_BYTES = 64 << 10
 BODY_BYTES = 1 << 20
+FRAME_BYTES = 64 << 10
 _READ_BYTES = 16 << 10
+_READS_A_TURN = 4
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -94,7 +99,17 @@ async def exchange(request: Request) -> Response:
 class _Answer:
     """Collects what the parser finds. It never raises: the parser would dress the exception as one of its own."""
 
-    __slots__ = ("_body", "_head_bytes", "_headers", "_most_bytes", "_parser", "_reason", "_size_bytes", "future")
+    __slots__ = (
+        "_body",
+        "_head_bytes",
+        "_headers",
+        "_most_bytes",
+        "_parser",
+        "_reason",
+        "_size_bytes",
+        "_taken_bytes",
+        "future",
+    )
 
     def __init__(self, future: asyncio.Future[Response], most_bytes: int) -> None:
         self.future = future
@@ -105,6 +120,7 @@ class _Answer:
         self._reason = b""
         self._body: list[bytes] = []
         self._size_bytes = 0
+        self._taken_bytes = 0
 
     def feed(self, data: bytes) -> None:
         """Takes the next bytes of the target; none at its end."""
@@ -124,6 +140,10 @@ class _Answer:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES:
                 self.fail(WrongError(f"more than {HEAD_BYTES >> 10} KiB of headers"))
+        else:
+            self._taken_bytes += len(data)
+            if self._taken_bytes > self._most_bytes + FRAME_BYTES:
+                self._finish(whole=False)
 
     def fail(self, error: Exception) -> None:
         """Ends it without an answer."""
@@ -185,9 +205,11 @@ class _Plain:
         try:
             if self._head is not None and not self._sent(self._head):
                 return
-            while not self._answer.future.done():
-                data = self._socket.recv(_READ_BYTES)
-                self._answer.feed(data)
+            for _ in range(_READS_A_TURN):
+                if self._answer.future.done():
+                    return
+                self._answer.feed(self._socket.recv(_READ_BYTES))
+            self._answer.future.get_loop().call_soon(self.ready)  # there may be more, of which nobody will tell
         except BlockingIOError:
             return
         except OSError as error:
