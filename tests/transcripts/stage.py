@@ -27,6 +27,7 @@ from binome.core.state import State
 from binome.core.target import Answer, Observation, Target, targets
 from binome.core.verdict import Judges
 from tests.transcripts.estates import ESTATES
+from tests.transcripts.script import names, read, servers
 
 TICK_MS = 100
 BEGIN_MS = int(datetime(2021, 3, 10, 0, 46, 55, tzinfo=UTC).timestamp() * 1000)
@@ -103,14 +104,10 @@ class Stage:
                 raise ValueError(f"nobody knows how to {verb}")
 
     def _servers(self, subject: str) -> list[str]:
-        found = [one for one in self.estate.servers if self.domains.holds(subject, one)]
-        assert found, subject
-        return found
+        return servers(self.estate, self.domains, subject)
 
     def _targets(self, subject: str) -> list[str]:
-        found = [one.name for one in self.targets if subject in (one.name, one.service)]
-        assert found, subject
-        return found
+        return names(self.targets, subject)
 
     # -- what then happens
 
@@ -269,14 +266,13 @@ class Stage:
 
 def play(script: str) -> str:
     """The transcript of a script; what happens before the first line of it is not printed."""
-    lines = [line.split() for line in script.splitlines() if line.strip() and not line.startswith("#")]
-    assert lines[0][0] == "estate", lines[0]
-    stage = Stage(lines[0][1])
+    estate, cues = read(script)
+    stage = Stage(estate)
     stage.until(BEGIN_MS + 15_000)
     stage.lines = [f"{len(stage.targets)} targets are looked at from {', '.join(stage.vantages)}; {stage.leader} leads"]
-    for at, *words in lines[1:]:
-        stage.until(BEGIN_MS + 15_000 + round(float(at.removesuffix("s")) * 1000))
-        if words != ["end"]:
-            stage.happens(words)
+    for cue in cues:
+        stage.until(BEGIN_MS + 15_000 + round(cue.at_s * 1000))
+        if cue.verb != "end":
+            stage.happens([cue.verb, *cue.subjects])
     stage.close()
     return "".join(f"{line}\n" for line in stage.lines)

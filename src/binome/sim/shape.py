@@ -11,6 +11,7 @@ The seed's first word says what kind of night it is:
 from __future__ import annotations
 
 from random import Random
+from typing import Protocol
 
 from binome.core.target import targets
 from binome.estate import Estate, load
@@ -36,6 +37,33 @@ services:
   db: {kind: postgresql, on: [server-a0, server-b0], replication: synchronous, takeover: MODE,
        act_after: ACT_AFTER, cooldown: 10m}
 """
+
+
+class Place(Protocol):
+    """What a world needs to know of what it takes place in; `Shape` draws one, a scene that somebody wrote has another.
+
+    Every site has a member of etcd. `nodes` are the lookouts, `servers` those that have agents, `members` the two of
+    the database `db`, where there is one; `groups` the lookouts by what could blind them together. Whoever stands in
+    the first site stands back from leading.
+    """
+
+    night: str
+    sites: list[str]
+    nodes: list[str]
+    servers: list[str]
+    members: list[str]
+
+    def site_of(self, name: str) -> str:
+        """Where a server stands."""
+        ...
+
+    def groups(self) -> dict[str, list[str]]:
+        """The lookouts by what could blind them together."""
+        ...
+
+    def estate(self) -> Estate:
+        """The estate of it."""
+        ...
 
 
 class Shape:

@@ -30,7 +30,7 @@ from binome.sim.oracle import Oracle
 from binome.sim.pair import LEADER, Pair
 from binome.sim.people import Wish, live, wishes
 from binome.sim.servers import Server, Servers
-from binome.sim.shape import ASKED, PLAIN, Shape
+from binome.sim.shape import ASKED, PLAIN, Place, Shape
 from binome.sim.sights import Sights
 
 CONVERGED_WITHIN_S = 120.0
@@ -41,7 +41,7 @@ class World:
     """A night that is going on."""
 
     def __init__(
-        self, seed: str, shape: Shape, faults: Sequence[Fault], people: Sequence[Wish], asking: Mood | None = None
+        self, seed: str, shape: Place, faults: Sequence[Fault], people: Sequence[Wish], asking: Mood | None = None
     ) -> None:
         self.history = History()
         self.loop = self.history.loop
