@@ -47,6 +47,7 @@ class LookingSlice:
         self.fallen: dict[str, int] = {}  # targets that are down or flapping, and when that was recorded
         self.contradicted: dict[str, int] = {}  # targets that not all vantage points say the same of, and since when
         self.silent: dict[str, int] = {}
+        self.returned: dict[str, int] = {}  # lookouts that were silent, and when they were heard again
         self.confirmed = False
         self.more = False
         self.count = 0  # of the facts that made it
@@ -59,6 +60,8 @@ class LookingSlice:
                     self._take(target, agreed, at_ms)
                 self.confirmed, self.more = fact.confirmed, fact.more
             case LookoutsHeard():
+                for lookout in self.silent.keys() - fact.silent.keys():
+                    self.returned[lookout] = at_ms
                 self.silent = dict(fact.silent)
             case _:
                 return
