@@ -78,7 +78,7 @@ def test_a_lab_goes_up_once_is_burned_and_goes_down(tmp_path: Path) -> None:
 
     again = binome("lab", "up", str(LITTORAL))
     assert (again.returncode, "a lab is up already" in again.stderr) == (3, True)
-    assert json.loads(binome("lab", "status", "--json").stdout) == report
+    assert but_leaders_of_etcd(json.loads(binome("lab", "status", "--json").stdout)) == but_leaders_of_etcd(report)
 
     unknown = binome("lab", "burn", "strasborg")
     assert (unknown.returncode, "Did you mean strasbourg?" in unknown.stderr) == (2, True)
@@ -94,6 +94,12 @@ def test_a_lab_goes_up_once_is_burned_and_goes_down(tmp_path: Path) -> None:
     assert leftovers() == []
     assert binome("lab", "down").stdout == "No lab was up.\n"
     assert binome("lab", "burn", "strasbourg").returncode == 3
+
+
+def but_leaders_of_etcd(report: dict[str, Any]) -> dict[str, Any]:
+    """What a lab says of itself, but who leads etcd: that is moved to a site without a primary as soon as it may be."""
+    services = {name: one for name, one in report["services"].items() if name != "coordination"}
+    return report | {"services": services}
 
 
 def check_that_real_servers_get_the_same_files(into: Path) -> None:
@@ -190,7 +196,9 @@ def test_a_demonstration_proves_that_nothing_is_lost(fault: str, site: str, begi
     assert (report["new_primary_s"] is None) == (fault == "burn-standby")
     assert [event["what"] for event in report["events"] if event["at_s"] == 0] == [begins]
     assert "all of them are there" in (tmp_path / "report.html").read_text()
-    assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == ["impatient.jsonl", "patient.jsonl"]
+    assert {page["via"] for page in report["pages"]} >= {"sms-gateway"}
+    logs = {path.name for path in (tmp_path / "logs").iterdir()}
+    assert logs - {"mail.pages.jsonl"} == {"impatient.jsonl", "patient.jsonl", "sms-gateway.pages.jsonl"}
 
 
 def test_a_lost_quorum_is_said_and_a_damaged_lab_can_be_taken_down() -> None:

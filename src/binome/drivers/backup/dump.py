@@ -56,10 +56,17 @@ class Dump:
                 before = await sequences(counting)
             # Two writers at once: each is told of by its own words, and the screen shows the one that is behind.
             async with polled(into, "dumped", total, tell):
-                found = await _both(
-                    fingerprint(reading, lambda done: tell(Progress("fingerprinted", done, total))),
-                    run([pg_dump, *_options(into), *words], more=given),
-                )
+                try:
+                    found = await _both(
+                        fingerprint(reading, lambda done: tell(Progress("fingerprinted", done, total))),
+                        run([pg_dump, *_options(into), *words], more=given),
+                    )
+                except CopyError as error:
+                    if error.why is Unsaved.FAILED and not await _answers(
+                        reading
+                    ):  # its workers only say that they died
+                        raise CopyError(Unsaved.UNREACHABLE, "its sessions were ended") from error
+                    raise
                 _, schema = await run([pg_dump, "--schema-only", *words], more=given)
                 await _roles(reading, program("pg_dumpall", major), given, into)
             async with session(source, password, source.database) as counting:
@@ -83,6 +90,17 @@ class Dump:
         there = {_table(line) for line in lines if " TABLE DATA " in line}
         lost = sorted(name for name in fingerprint["tables"] if name not in there)
         return [f"the rows of {name} are not in the dump" for name in lost]
+
+
+async def _answers(reading: psycopg.AsyncConnection) -> bool:
+    """Whether a session still has its server."""
+    try:
+        await reading.execute("SELECT 1")
+    except psycopg.OperationalError:
+        return False
+    except psycopg.Error:  # it has, and is told of something else
+        return True
+    return True
 
 
 def _options(into: Path) -> list[str]:
