@@ -16,6 +16,7 @@ from binome.core.lost import losses
 from binome.core.plan import PlanMade, StepEnded
 from binome.core.scoping import graphs
 from binome.core.state import State
+from binome.core.stopped import in_doubt
 from binome.core.takeover import CAPABILITY as TAKEOVER
 from binome.core.takeover import PROMOTE
 from binome.core.verdict import Verdict
@@ -119,7 +120,7 @@ def whole(estate: Estate, one: Incident, state: State, zone: tzinfo, now_ms: int
             product: {
                 **_intervals(state.impact.intervals.get(product, ()), one.since_ms, until_ms, zone),
                 "takeover_ms": takeovers.get(product, 0),
-                "unsure": _unsure(estate, state, product) if one.is_open else [],
+                "unsure": _unsure(estate, state, product, now_ms) if one.is_open else [],
             }
             for product in estate.products
         },
@@ -160,13 +161,15 @@ def takeover_ms(estate: Estate, one: Incident, now_ms: int) -> dict[str, int]:
     return found
 
 
-def _unsure(estate: Estate, state: State, product: str) -> list[str]:
+def _unsure(estate: Estate, state: State, product: str, now_ms: int) -> list[str]:
+    """The services of a product of which nobody knows whether they work."""
     graph = graphs.of(estate)
+    doubted = in_doubt(estate, state, now_ms)
     return [
         name
         for name, products in graph.products_of.items()
         if product in products
-        and any(state.looking.verdict(work) is Verdict.UNSURE for work in graph.work.get(name, ()))
+        and (name in doubted or any(state.looking.verdict(work) is Verdict.UNSURE for work in graph.work.get(name, ())))
     ]
 
 
@@ -175,7 +178,7 @@ def of_product(estate: Estate, state: State, product: str, zone: tzinfo, now_ms:
     graph = graphs.of(estate)
     services = [name for name, products in graph.products_of.items() if product in products]
     open_ = state.impact.open(product)
-    unsure = _unsure(estate, state, product)
+    unsure = _unsure(estate, state, product, now_ms)
     return {
         "product": product,
         "usable": None if open_ is None and unsure else open_ is None,

@@ -29,6 +29,7 @@ from binome.core.lost import losses
 from binome.core.page import Page, Severity
 from binome.core.scope import Cause, Manner
 from binome.core.scoping import graphs
+from binome.core.stopped import in_doubt
 from binome.core.takeover import CAPABILITY as TAKEOVER
 from binome.core.takeover import Refused as NoTakeover
 from binome.core.takeover_facts import FAILURES_BEFORE_PAGE
@@ -131,7 +132,7 @@ def _incidents(graph: Graph, view: View, now_ms: int, known_as: Mapping[str, Nam
 
 
 def _incident_page(graph: Graph, view: View, one: Incident, name: Name | None, now_ms: int) -> Page:
-    hit = [product for product in view.impact.unusable() if product in one.cause.products or product in one.names]
+    hit = [product for product in view.impact.unusable() if _is_hit(graph, view, one, product)]
     stage = f"now/{one.widened[-1]}" if one.widened else OPENED
     if name is not None and name.cause == one.widest.name:
         stage = name.stage
@@ -147,6 +148,15 @@ def _incident_page(graph: Graph, view: View, one: Incident, name: Name | None, n
         asked=f"See: binome incident {one.number}" if hit else "Nothing urgent",
         detail=_counts(one.cause),
     )
+
+
+def _is_hit(graph: Graph, view: View, one: Incident, product: str) -> bool:
+    """Whether an incident is why a product cannot be used: it says so, or what does not work is on its servers."""
+    if product in one.cause.products or product in one.names:
+        return True
+    interval, touched = view.impact.open(product), servers_of(graph, one.cause)
+    services = [graph.estate.services[name] for name in interval.services] if interval is not None else []
+    return any(not touched.isdisjoint(service.on) for service in services)
 
 
 def _resolved_page(graph: Graph, one: Incident, name: Name | None) -> Page:
@@ -184,8 +194,14 @@ def _doing(graph: Graph, view: View, one: Incident, hit: Sequence[str], now_ms: 
         database = view.takeover.databases.get(name)
         if database is not None and not database.synchronous:
             alone.append(name)
-    if graph.estate.products:
-        said.append(f"{', '.join(hit)} cannot be used" if hit else "products ok")
+    doubted = in_doubt(graph.estate, view, now_ms)
+    unsure = {product: None for name in doubted for product in graph.products_of[name] if product not in hit}
+    if hit:
+        said.append(f"{', '.join(hit)} cannot be used")
+    if unsure:
+        said.append(f"{', '.join(unsure)} perhaps hit")
+    if graph.estate.products and not (hit or unsure or view.impact.unusable()):
+        said.append("products ok")
     text = ", ".join(said)
     return f"{text}. Alone now: {', '.join(alone)}" if alone else text
 

@@ -24,21 +24,28 @@ FACTS = (DatabaseSeen,)
 
 
 class Database(NamedTuple):
-    """What is known of one database. `primary` is who was primary last; `leaderless`: nobody is now."""
+    """What is known of one database. `primary` is who was primary last; `leaderless`: nobody is now.
+
+    `primary_ms` is since when the primary is that; of a database that is leaderless, since when nobody is.
+    """
 
     primary: str
     synchronous: tuple[str, ...]
     leaderless: bool
     since_ms: int
     number: int  # of the facts that made it
+    primary_ms: int = 0
 
     @classmethod
     def seen(cls, fact: DatabaseSeen, before: Database | None, at_ms: int) -> Database:
         """What is known after a fact."""
         number = before.number + 1 if before is not None else 1
         if not fact.primary and before is not None:  # who was synchronous with the last primary stays so
-            return before._replace(leaderless=True, number=number)
-        return cls(fact.primary, fact.synchronous, not fact.primary, at_ms, number)
+            since_ms = before.primary_ms if before.leaderless else at_ms
+            return before._replace(leaderless=True, number=number, primary_ms=since_ms)
+        same = before is not None and not before.leaderless and before.primary == fact.primary
+        since_ms = before.primary_ms if before is not None and same else at_ms
+        return cls(fact.primary, fact.synchronous, not fact.primary, at_ms, number, since_ms)
 
     def says(self, fact: DatabaseSeen) -> bool:
         """Whether this is known already."""

@@ -1,12 +1,13 @@
-"""Impact: which product cannot be used, since when until when. Decided from quorum verdicts alone.
+"""Impact: which product cannot be used, since when until when. From quorum verdicts, and from who is primary.
 
     agreed verdicts ► services that cannot work ► products that need them ► ProductUnusable, ProductUsable ► intervals
 
-A service *cannot work* where more of its members are down than it can spare (causes.py says the same), and a product
+A service *cannot work* where more of its members are down than it can spare (causes.py says the same), a database also
+while nobody is its primary and nothing mends that by itself (stopped.py): whatever its standby looks like. A product
 cannot be used while a service that it needs, however many steps away, cannot work. An interval begins with the first
 look that went wrong at the member that was one too many, and ends with the first good look at the member that made them
 enough again; both are in the verdicts, so no time is lost by how late they were agreed on. What is unsure begins no
-interval, and ends none: nobody knows.
+interval, and ends none: nobody knows. That of a database ends no sooner than somebody is its primary again.
 
 A product's unavailability is the union of its intervals. It says nothing of what no probe looks at: the second in which
 a database moves to its standby is in the plan of the takeover, not here.
@@ -22,6 +23,7 @@ from binome.core.entry import Draft, Fact
 from binome.core.graph import Graph
 from binome.core.looking import LookingSlice
 from binome.core.scoping import graphs
+from binome.core.stopped import stopped, without_primary
 from binome.core.verdict import Verdict
 from binome.estate import Estate
 
@@ -67,7 +69,7 @@ class ImpactSlice:
     def __init__(self) -> None:
         self.intervals: dict[str, list[Interval]] = {}
         self.numbers: dict[str, int] = {}  # product → how many intervals it has had
-        self.looked_at: tuple[Graph, int] | None = None  # a note of decide's
+        self.looked_at: tuple[Graph, int, dict[str, int], set[str]] | None = None  # a note of decide's
 
     def apply(self, fact: Fact) -> None:
         """Takes in a fact of this capability."""
@@ -136,23 +138,28 @@ def failed(graph: Graph, looking: LookingSlice) -> dict[str, int]:
 
 
 def decide(estate: Estate, view: View, now_ms: int) -> Decision:
-    """Which products can no longer, or can again, be used. Costs nothing where no verdict has changed."""
+    """Which products can no longer, or can again, be used. Costs little where nothing has changed."""
     impact, looking = view.impact, view.looking
     graph = graphs.of(estate)
-    if looking.more or not (looking.fallen or impact.unusable()):
+    stuck = stopped(estate, view, now_ms)
+    if looking.more or not (looking.fallen or stuck or impact.unusable()):
         return Decision()
-    if impact.looked_at == (graph, looking.count):
+    headless = without_primary(estate, view, now_ms) if impact.unusable() else set[str]()
+    looked_at = graph, looking.count, stuck, headless
+    if impact.looked_at == looked_at:
         return Decision()
-    record = [*_ended(graph, view, now_ms), *_begun(graph, view, now_ms)]
+    record = [*_ended(graph, view, headless, now_ms), *_begun(graph, view, stuck, now_ms)]
     if not record:
-        impact.looked_at = (graph, looking.count)
+        impact.looked_at = looked_at
     return Decision(tuple(record))
 
 
-def _begun(graph: Graph, view: View, now_ms: int) -> Iterable[Draft]:
+def _begun(graph: Graph, view: View, stuck: Mapping[str, int], now_ms: int) -> Iterable[Draft]:
     impact = view.impact
     services: dict[str, dict[str, int]] = {}
-    for service, since_ms in failed(graph, view.looking).items():
+    down = failed(graph, view.looking)
+    both = {name: min(since_ms, down.get(name, since_ms)) for name, since_ms in stuck.items()}
+    for service, since_ms in (down | both).items():
         for product in graph.products_of[service]:
             services.setdefault(product, {})[service] = since_ms
     for product, hurt in services.items():
@@ -171,16 +178,17 @@ def _begun(graph: Graph, view: View, now_ms: int) -> Iterable[Draft]:
         yield Draft(f"{CAPABILITY}/{product}/{impact.numbers.get(product, 0) + 1}/began", now_ms, CAPABILITY, fact)
 
 
-def _ended(graph: Graph, view: View, now_ms: int) -> Iterable[Draft]:
+def _ended(graph: Graph, view: View, headless: set[str], now_ms: int) -> Iterable[Draft]:
     impact = view.impact
     for product in impact.unusable():
         interval = impact.open(product)
-        if interval is None:
+        if interval is None or not headless.isdisjoint(interval.services):
             continue
         working = _working(graph, view.looking, interval.services, now_ms)
         if working is None:
             continue
         hurt = [working[name] for name in interval.services if name in working]
+        hurt += _led(view, interval, working, now_ms)
         since_ms = min(max([interval.since_ms, *hurt]), now_ms)
         fact = ProductUsable(product, since_ms)
         yield Draft(f"{CAPABILITY}/{product}/{impact.numbers[product]}/ended", now_ms, CAPABILITY, fact)
@@ -199,3 +207,15 @@ def _working(graph: Graph, looking: LookingSlice, services: Iterable[str], now_m
             return None
         found[name] = up[enough - 1] if enough else now_ms
     return found
+
+
+def _led(view: View, interval: Interval, working: Mapping[str, int], now_ms: int) -> Iterable[int]:
+    """Since when each database of an interval has a primary again.
+
+    Now, where its members were up and its primary the same all the time: it was out of reach, and no longer is.
+    """
+    for name in interval.services:
+        known = view.takeover.databases.get(name)
+        if known is not None:
+            since_ms = max(known.primary_ms, working.get(name, 0))
+            yield since_ms if since_ms > interval.since_ms else now_ms

@@ -235,7 +235,9 @@ class TakeoverSlice:
             left = tuple(one for one in before.synchronous if one != fact.released)
             self.databases[fact.service] = before._replace(synchronous=left)
         elif before.primary != fact.primary:
-            self.databases[fact.service] = before._replace(primary=fact.primary, synchronous=(), leaderless=False)
+            self.databases[fact.service] = before._replace(
+                primary=fact.primary, synchronous=(), leaderless=False, primary_ms=at_ms
+            )
             if fact.plan.startswith(f"{CAPABILITY}/loss/"):
                 self.took_over_ms[fact.service] = at_ms
 
@@ -251,7 +253,9 @@ class TakeoverSlice:
     def _attested(self, fact: TakeoverAttested, at_ms: int) -> None:
         before = self.databases.get(fact.service)
         if before is not None:
-            self.databases[fact.service] = before._replace(primary=fact.survivor, synchronous=(), leaderless=False)
+            self.databases[fact.service] = before._replace(
+                primary=fact.survivor, synchronous=(), leaderless=False, primary_ms=at_ms
+            )
         self.took_over_ms[fact.service] = at_ms
         fenced = self.fenced.setdefault(fact.service, {})
         for site, servers in fact.sites.items():  # each comes back by itself
