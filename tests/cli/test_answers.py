@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from binome.cli.answers import clock_of, of_product, whole
+from binome.cli.answers import clock_of, goes_on_as, of_product, whole
 from binome.cli.letter import drafted
 from binome.core.alarm import INCIDENT, alarms
 from binome.core.database import DatabaseSeen
 from binome.core.entry import Draft
-from binome.core.incident import IncidentOpened
+from binome.core.incident import IncidentJoined, IncidentOpened
 from binome.core.looking import VerdictsAgreed
 from binome.core.quorum import Agreed
 from binome.core.scope import ScopeOpened
@@ -118,3 +118,14 @@ def test_who_is_affected_since_when_and_by_what() -> None:
     said = [(moment["kind"], moment["said"]) for moment in one["moments"]]
     assert any(kind == "seen" and "cannot be used since" in words for kind, words in said)
     assert one["products"]["campaigns"]["unavailable_ms"] == 30_000
+
+
+def test_a_joined_incident_says_which_one_goes_on_however_often_that_was_joined_itself() -> None:
+    night = Night(None, SEEN)
+    for number in (1, 2, 3):
+        night.append([Draft(f"scope/{number}", night.now_ms, "test", ScopeOpened(f"s/{number}", LOST, ()))])
+        night.append([Draft(f"opened/{number}", night.now_ms, "test", IncidentOpened(number, f"s/{number}"))])
+    for number, into in ((1, 2), (2, 3)):
+        night.append([Draft(f"joined/{number}", night.now_ms, "test", IncidentJoined(number, into))])
+    known = night.state.incident.all
+    assert [goes_on_as(known[number], night.state) for number in (1, 2, 3)] == [3, 3, None]

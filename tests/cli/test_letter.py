@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from binome.cli.main import app
-from binome.core.letter import Known, duration, left_out, statements
+from binome.core.letter import Known, Statement, denials, duration, left_out, statements
 from tests.cli.test_door_commands import Door, door
 from tests.cli.test_incident_commands import WHOLE
 
@@ -68,6 +68,9 @@ def test_a_template_that_leaves_out_what_was_hit_is_refused(door: Door, tmp_path
         ("en", "Our customers were not affected.", "not affected"),
         ("en", "No customer was\n affected.", "No customer was affected"),
         ("en", "All went on without interruption.", "without interruption"),
+        ("en", "Customers weren\u2019t affected.", "weren't affected"),
+        ("en", "It had zero impact.", "zero impact"),
+        ("fr", "Aucune perturbation n'est à signaler.", "Aucune perturbation"),
         ("fr", "Il n\u2019y a eu aucun impact.", "aucun impact"),
         ("fr", "Vos services n'ont pas été touchés.", "pas été touchés"),
     ],
@@ -114,6 +117,33 @@ def test_a_resolved_incident_is_told_as_over_with_its_whole_time(door: Door) -> 
         )
         flat = " ".join(result.output.split())
         assert all(one in flat for one in words), flat
+
+
+@pytest.mark.parametrize(
+    ("lang", "goes_on", "over"),
+    [("en", "An incident is under way", "An incident is over"), ("fr", "Un incident est en cours", "est terminé")],
+)
+def test_a_resolved_incident_is_not_over_for_whom_it_still_hits(door: Door, lang: str, goes_on: str, over: str) -> None:
+    result = run(door, "--to", "customers", "--lang", lang, state="resolved", until="00:49:00 CET")
+    assert f"Subject: {goes_on}" in result.output
+    assert over not in result.output
+
+
+def test_of_an_incident_that_was_joined_there_is_no_letter_but_the_number_of_the_one_that_goes_on(door: Door) -> None:
+    result = run(door, "--to", "staff", state="resolved", into=15)
+    assert (result.exit_code, "incident 14 goes on as incident 15" in result.output) == (2, True), result.output
+
+
+def test_a_true_statement_is_passed_over_only_where_it_stands_by_itself() -> None:
+    hit, well = Statement("web", "web was hit.", hit=True), Statement("shop", "shop: no outage was seen.", hit=False)
+    assert denials("web was hit. shop: no outage was seen.", [hit, well]) == []
+    assert denials("web was hit. web-shop: no outage was seen.", [hit, well]) == ["no outage"]
+
+
+def test_a_name_with_a_hyphen_is_not_broken(door: Door) -> None:
+    name = "-".join(["campaigns"] * 7)
+    result = run(door, "--to", "customers", products={name: PRODUCTS["website"]})
+    assert name in result.output
 
 
 @pytest.mark.parametrize("text", ["{{ nothing }}", "{% if %}", "{{ ''.__class__.__mro__ }}"])

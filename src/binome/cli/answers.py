@@ -100,11 +100,20 @@ def summary(one: Incident, state: State, zone: tzinfo, now_ms: int) -> dict[str,
         "lasted_ms": max((one.resolved_ms or now_ms) - one.since_ms, 0),
         "state": "open" if one.is_open and one.quiet_ms is None else "quiet" if one.is_open else "resolved",
         "why": one.why,
+        "into": goes_on_as(one, state),
         "sentence": sentence(one.cause, clock_of(zone)),
         "acknowledged_by": one.acknowledged_by or None,
         "paged": [f"{person} by {via}" for person, via in sorted(one.told)],
         "unusable": [name for name in state.impact.unusable() if name in one.names],
     }
+
+
+def goes_on_as(one: Incident, state: State) -> int | None:
+    """The incident that goes on in the place of one that was joined to it; None for one that is its own."""
+    into = one.into
+    while into in state.incident.all and state.incident.all[into].into:
+        into = state.incident.all[into].into
+    return into or None
 
 
 def whole(estate: Estate, one: Incident, state: State, zone: tzinfo, now_ms: int) -> dict[str, Any]:

@@ -45,13 +45,19 @@ def letter(
 ) -> None:
     """Draft a letter from the facts of an incident; with --send show it, ask, and send it.
 
-    Ends with 1 where a template leaves out or denies that a product was hit, or a letter could not be sent.
+    Ends with 1 where a template leaves out or denies that a product was hit, or a letter could not be sent, with 2 for
+    an incident that was joined to another: it names that one.
     """
     if send and (as_json or estate is None):
         fail("binome: --send needs --estate FILE, and a person: not --json.", Exit.BAD_INPUT)
     answer = said(door, {"do": "incident", "incident": number})
     if answer["incident"] is None:
         fail(f"binome: no incident {number} is known here.  binome incidents lists them.", Exit.BAD_INPUT)
+    if into := answer["incident"].get("into"):
+        words = (
+            f"binome: incident {number} goes on as incident {into}.  Write about that: binome letter {into} --to {to}"
+        )
+        fail(words, Exit.BAD_INPUT)
     subject, body, told = drafted(answer["incident"], to, lang, templates)
     missing = left_out(body, told)
     if missing:
@@ -74,11 +80,12 @@ def letter(
 def drafted(one: dict[str, Any], to: str, language: str, templates: Path | None) -> tuple[str, str, list[Statement]]:
     """Subject and body of a letter about an incident (as `binome incident --json` has it), and what it must say."""
     told = statements(map(_known, sorted(one["products"].items())), language)
+    lasts = any(each["until_ms"] is None for known in one["products"].values() for each in known["intervals"])
     values = {
         "number": one["incident"],
         "headline": one["headline"],
         "sentence": one["sentence"],
-        "open": one["state"] != "resolved",
+        "open": one["state"] != "resolved" or lasts,
         "since": one["since"],
         "day": one["day"],
         "until": one["until"] or "",
@@ -123,7 +130,11 @@ def _rendered(name: str, templates: Path | None, values: dict[str, Any]) -> str:
 
 def _filled(line: str) -> str:
     indent = "  " if line.startswith("- ") else ""
-    return "\n".join(textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False)) if line else ""
+    return (
+        "\n".join(textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False))
+        if line
+        else ""
+    )
 
 
 def _send(estate: Estate, to: str, address: list[str], draft: tuple[str, str], number: int) -> None:

@@ -69,11 +69,13 @@ _WORDS = {
 }
 LANGUAGES = tuple(_WORDS)
 _DENIALS = re.compile(
-    r"\b(?:no|not any|without(?: any)?) (?:\w+ )?(?:impacts?|outages?|interruptions?|downtime|disruptions?|effects?)\b"
-    r"|\b(?:not|never|nobody|no one|no customers?|no products?)(?: \w+){0,2} (?:affected|impacted|interrupted|hit)\b"
+    r"\b(?:no|not any|zero|without(?: any)?) (?:\w+ )?"
+    r"(?:impacts?|outages?|interruptions?|downtime|disruptions?|effects?)\b"
+    r"|\b(?:\w+n't|not|never|nobody|no one|no customers?|no products?)(?: \w+){0,2} "
+    r"(?:affected|impacted|interrupted|hit)\b"
     r"|\bunaffected\b"
     r"|\b(?:aucune?|sans(?: aucune?)?) (?:\w+ )?"
-    r"(?:impacts?|interruptions?|incidences?|conséquences?|effets?|coupures?)\b"
+    r"(?:impacts?|interruptions?|incidences?|conséquences?|effets?|coupures?|perturbations?)\b"
     r"|\b(?:pas|jamais|aucun client n'a|personne n'a)(?: \w+){0,2} "
     r"(?:affectée?s?|touchée?s?|impactée?s?|interrompue?s?)\b",
     re.IGNORECASE,
@@ -101,7 +103,9 @@ def denials(letter: str, said: Sequence[Statement], quoted: Iterable[str] = ()) 
         return []
     flat = " ".join(letter.replace("\u2019", "'").split())
     for text in sorted((*(one.text for one in said), *quoted), key=len, reverse=True):
-        flat = flat.replace(" ".join(text.replace("\u2019", "'").split()), "")
+        plain = " ".join(text.replace("\u2019", "'").split())
+        if plain:  # whole words only: what is left of a part of one could be a denial, or hide one
+            flat = re.sub(rf"(?<![\w-]){re.escape(plain)}(?![\w-])", "", flat)
     return [found.group() for found in _DENIALS.finditer(flat)]
 
 
