@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -68,3 +69,14 @@ def test_a_moment_or_a_zone_that_there_is_not_ends_with_2(tmp_path: Path) -> Non
         assert told.startswith("binome: --at: ")
     code, told = run(tmp_path, ESTATE.replace("Europe/Paris", "Europe/Lutetia"))
     assert (code, told) == (2, "binome: people.rota.zone: no time zone Europe/Lutetia is known here.\n")
+
+
+def test_a_socket_that_a_killed_run_left_does_not_keep_the_file_from_answering(tmp_path: Path) -> None:
+    path, left = tmp_path / "estate.yaml", tmp_path / "door.sock"
+    path.write_text(ESTATE, encoding="utf-8")
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(left))
+    arguments = ["oncall", str(path), "--at", "2026-12-24 17:00", "--socket", str(left)]
+    result = CliRunner().invoke(app, arguments)
+    assert (result.exit_code, result.stdout.startswith("on call   ann, until")) == (0, True), result.output
+    assert "`binome override` is not known here" in result.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -13,8 +14,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
-from binome.cli.door import DOOR, Door, said
+from binome.cli.door import DOOR, Door, DoorError, asked
 from binome.cli.exits import Exit, fail, print_json, read_estate
+from binome.cli.journal_text import printable
 from binome.cli.lines import wrapped
 from binome.core import oncall
 from binome.core.oncall import Turn, Why
@@ -56,10 +58,20 @@ def show(
 
 
 def _asked(door: Path) -> list[oncall.Override]:
-    """The overrides that people asked for, where Binôme runs here and may be asked."""
+    """The overrides that people asked for, where Binôme runs here and may be asked.
+
+    A run that was killed leaves its socket: the file still says who is on call, and that more is not known is said.
+    """
     if not os.access(door, os.W_OK):
         return []
-    overrides = said(door, {"do": "incidents"})["overrides"]
+    try:
+        overrides = asked(door, {"do": "incidents"})["overrides"]
+    except DoorError as error:
+        if error.code is not Exit.ENVIRONMENT or not isinstance(error.__cause__, OSError):
+            fail(printable(str(error)), error.code)
+        words = f"binome: {door}: nobody answers; who took a turn by `binome override` is not known here."
+        print(printable(words), file=sys.stderr)
+        return []
     return [oncall.Override(one["who"], one["from_ms"], one["until_ms"]) for one in overrides]
 
 
