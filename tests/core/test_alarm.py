@@ -151,3 +151,46 @@ def test_that_nobody_leads_is_one_page_at_every_lookout_with_the_same_journal() 
     text = text_of(pages[:1], PARIS, "").sms
     assert text.startswith("[littoral] Nobody leads, or etcd has no majority since ")
     assert text.endswith("Nothing automatic. See: binome status.")
+
+
+@pytest.mark.parametrize(
+    ("silenced", "muted"),
+    [
+        (("campaigns",), False),
+        (("campaigns", "website"), False),
+        (("campaigns", "shop-presence", "website"), True),
+        (("web",), False),
+        (("gra-web",), True),
+    ],
+)
+def test_a_silence_of_a_product_covers_what_no_other_product_needs(silenced: tuple[str, ...], muted: bool) -> None:
+    lost = Cause(Kind.SERVER, "gra-web", Manner.LOST, BEGIN_MS, 2, 2, ("par-watch", "sbg-edge"), Confidence.CONFIRMED)
+    night = Night(littoral(takeover="manual"), SEEN)
+    for number, name in enumerate(silenced):
+        night.happens(SilenceAsked(f"r{number}", name, BEGIN_MS + 60_000, "a move", "ops-1"))
+    night.append([Draft("t/1", night.now_ms, "test", ScopeOpened("server/gra-web/1", lost, ()))])
+    night.append([Draft("t/2", night.now_ms, "test", IncidentOpened(1, "server/gra-web/1"))])
+    assert [one.muted for one in paged(night, INCIDENT)] == [muted]
+    night.now_ms += 60_001
+    assert [one.muted for one in paged(night, INCIDENT)] == [False], "a silence ends by itself"
+
+
+@pytest.mark.parametrize(
+    ("silenced", "muted"), [(("campaigns",), False), (("campaigns", "shop-presence", "website"), True)]
+)
+def test_a_silence_of_all_products_of_a_database_covers_its_takeover(silenced: tuple[str, ...], muted: bool) -> None:
+    night = Night(littoral(takeover="manual"), SEEN)
+    for number, name in enumerate(silenced):
+        night.happens(SilenceAsked(f"r{number}", name, BEGIN_MS + 60_000, "a move", "ops-1"))
+    night.happens(BURNS)
+    assert [one.muted for one in paged(night, WANTED)] == [muted]
+
+
+def test_a_server_of_no_product_is_not_covered_by_products() -> None:
+    lost = Cause(Kind.SERVER, "ams-vault", Manner.LOST, BEGIN_MS, 1, 1, ("par-watch", "sbg-edge"), Confidence.CONFIRMED)
+    night = Night(None, SEEN)
+    for name in ("campaigns", "shop-presence", "website"):
+        night.happens(SilenceAsked(name, name, BEGIN_MS + 60_000, "a move", "ops-1"))
+    night.append([Draft("t/1", night.now_ms, "test", ScopeOpened("server/ams-vault/1", lost, ()))])
+    night.append([Draft("t/2", night.now_ms, "test", IncidentOpened(1, "server/ams-vault/1"))])
+    assert [one.muted for one in paged(night, INCIDENT)] == [False]

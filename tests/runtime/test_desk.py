@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from binome.core.alarm import NOBODY, TROUBLE
+from binome.core.incident import Silenced
 from binome.core.paging_notes import Stage
+from binome.core.scoping import graphs
 from binome.core.state import State
+from binome.core.verdict import Judged, Verdict
 from binome.runtime.desk import LOOK_S, NOBODY_PAGED_S, SETTLED_S, TROUBLE_PAGED_S, Desk
 from binome.sim.process import Clock
 from tests.core.test_takeover import littoral
@@ -21,6 +24,7 @@ class Office:
         self.leads, self.troubles = True, ["etcd is slow"]
         self.troubles.clear()
         self.state = State()
+        self.own: dict[str, Judged] = {}
         self.pager = self.night.begin()
         self.desk = Desk(
             littoral(),
@@ -29,7 +33,7 @@ class Office:
             Clock(self.night.loop),
             state=lambda: self.state,
             led=lambda: self.leads,
-            own=lambda: {},
+            own=lambda: self.own,
             heard=lambda: ["sbg-edge", "par-watch"],
             troubles=lambda: self.troubles,
         )
@@ -104,3 +108,19 @@ def test_an_acknowledgement_at_the_desk_keeps_the_second_route_from_being_used(a
     office.after(130)
     assert office.stages(NOBODY) == [Stage.ACKNOWLEDGED if acknowledged else Stage.UNANSWERED]
     assert len(office.texts("mail")) == (0 if acknowledged else 1)
+
+
+@pytest.mark.parametrize("silenced", ["", "sbg-web", "web"])
+def test_without_a_leader_a_silence_of_the_journal_still_keeps_pages_from_being_made(silenced: str) -> None:
+    office = Office()
+    for name in graphs.of(littoral()).targets:
+        office.own[name] = Judged(Verdict.DOWN if "sbg-web" in name else Verdict.UP, 0)
+    if silenced:
+        office.state.incident.silenced[silenced] = Silenced(
+            Clock(office.night.loop).now_ms() + 3_600_000, "disks", "ops-1"
+        )
+    office.leads = False
+    office.after(NOBODY_PAGED_S + 2)
+    unconfirmed = [text for text in office.texts() if "Unconfirmed" in text]
+    assert bool(unconfirmed) == (silenced != "sbg-web"), unconfirmed
+    assert len(office.stages(NOBODY)) == (silenced == "sbg-web"), "what is muted does not say that nobody leads"

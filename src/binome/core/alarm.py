@@ -26,6 +26,7 @@ from binome.core.evidence import headline
 from binome.core.graph import Graph
 from binome.core.incident import Incident, Resolved, servers_of
 from binome.core.lost import losses
+from binome.core.muting import covers, covers_service
 from binome.core.page import Page, Severity
 from binome.core.scope import Cause, Manner
 from binome.core.scoping import graphs
@@ -126,7 +127,7 @@ def _incidents(graph: Graph, view: View, now_ms: int, known_as: Mapping[str, Nam
         name = known_as.get(one.episode)
         if one.is_open:
             page = _incident_page(graph, view, one, name, now_ms)
-            yield Alarm(page, _is_muted(graph, view, one, now_ms), one.number)
+            yield Alarm(page, covers(graph, view, one.cause, now_ms), one.number)
         elif one.why == Resolved.UP_AGAIN.value and one.told and now_ms - (one.resolved_ms or 0) < RESOLVED_TOLD_MS:
             yield Alarm(_resolved_page(graph, one, name), False, one.number)
 
@@ -155,8 +156,9 @@ def _is_hit(graph: Graph, view: View, one: Incident, product: str) -> bool:
     if product in one.cause.products or product in one.names:
         return True
     interval, touched = view.impact.open(product), servers_of(graph, one.cause)
-    services = [graph.estate.services[name] for name in interval.services] if interval is not None else []
-    return any(not touched.isdisjoint(service.on) for service in services)
+    known = graph.estate.services  # an interval may name one that the estate has no more
+    hurt = interval.services if interval is not None else ()
+    return any(not touched.isdisjoint(known[name].on) for name in hurt if name in known)
 
 
 def _resolved_page(graph: Graph, one: Incident, name: Name | None) -> Page:
@@ -206,20 +208,6 @@ def _doing(graph: Graph, view: View, one: Incident, hit: Sequence[str], now_ms: 
     return f"{text}. Alone now: {', '.join(alone)}" if alone else text
 
 
-def _is_muted(graph: Graph, view: View, one: Incident, now_ms: int) -> bool:
-    silenced = [name for name, silence in view.incident.silenced.items() if silence.until_ms > now_ms]
-    servers = servers_of(graph, one.cause) if silenced else set()
-    own = {one.cause.subject, *one.cause.subject.replace("/", "@").split("@")}
-    return any(
-        name in own or (servers and all(graph.domains.holds(name, server) for server in servers)) for name in silenced
-    )
-
-
-def _is_silenced(view: View, subject: str, now_ms: int) -> bool:
-    silence = view.incident.silenced.get(subject)
-    return silence is not None and silence.until_ms > now_ms
-
-
 # -- the rest
 
 
@@ -245,7 +233,7 @@ def _takeovers(graph: Graph, view: View, now_ms: int) -> Iterator[Alarm]:
             asked=f"Confirm: binome takeover {service} --code {judged.code}" if confirm else "You decide",
             exact=confirm,
         )
-        yield Alarm(page, _is_silenced(view, service, now_ms))
+        yield Alarm(page, covers_service(graph, view, service, now_ms))
 
 
 def _plans(graph: Graph, view: View, now_ms: int) -> Iterator[Alarm]:
@@ -262,7 +250,7 @@ def _plans(graph: Graph, view: View, now_ms: int) -> Iterator[Alarm]:
                 asked="See: binome plan list",
                 detail=plan.trouble,
             )
-            yield Alarm(page, _is_silenced(view, plan.subject, now_ms))
+            yield Alarm(page, covers_service(graph, view, plan.subject, now_ms))
 
 
 def _alone(graph: Graph, view: View, now_ms: int) -> Iterator[Alarm]:
@@ -285,7 +273,7 @@ def _alone(graph: Graph, view: View, now_ms: int) -> Iterator[Alarm]:
                 doing="The next loss would take data with it",
                 asked="Rebuild its standby",
             )
-            yield Alarm(page, _is_silenced(view, name, now_ms))
+            yield Alarm(page, covers_service(graph, view, name, now_ms))
 
 
 def _rejoins(graph: Graph, view: View, now_ms: int) -> Iterator[Alarm]:
@@ -306,4 +294,4 @@ def _rejoins(graph: Graph, view: View, now_ms: int) -> Iterator[Alarm]:
                 asked="See: binome status",
                 detail=one.trouble,
             )
-            yield Alarm(page, _is_silenced(view, name, now_ms))
+            yield Alarm(page, covers_service(graph, view, name, now_ms))

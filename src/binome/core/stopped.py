@@ -48,7 +48,9 @@ def _judged(estate: Estate, view: View, now_ms: int) -> dict[str, tuple[int, boo
     found = {}
     for name, judged in view.takeover.judged.items():
         loss, known = current.get(judged.loss), view.takeover.databases.get(name)
-        if loss is not None and known is not None and known.primary in loss.servers and not _is_moving(view, name):
+        if loss is None or known is None or name not in estate.services or _is_moving(view, name):
+            continue
+        if known.primary in loss.servers:
             found[name] = loss.since_ms, loss.confirmed
     return found
 

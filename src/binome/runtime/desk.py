@@ -33,10 +33,11 @@ from binome.core.causes import RANK
 from binome.core.decision import View
 from binome.core.entry import Draft
 from binome.core.incident import CAPABILITY, IncidentAcknowledged, PageAccepted
+from binome.core.muting import covers
 from binome.core.page import Page
 from binome.core.paging_notes import ASKING
 from binome.core.scope import Cause
-from binome.core.scoping import Known, provisional
+from binome.core.scoping import Known, graphs, provisional
 from binome.core.state import State
 from binome.core.verdict import Judged
 from binome.estate import Estate
@@ -121,7 +122,7 @@ class Desk:
         wanted = alarms(self._estate, state, now_ms, self._known_as)
         wanted += self._about_ourselves(state, led, now_s, now_ms)
         if not led and now_s - self._unled_s >= NOBODY_S:
-            wanted += [Alarm(page) for page in self._see_alone(state, now_ms)]
+            wanted += self._see_alone(state, now_ms)
         self._tell(wanted)
         if led and now_s - self._led_s >= SETTLED_S:
             self._end(wanted)
@@ -180,7 +181,8 @@ class Desk:
     def _about_ourselves(self, state: State, led: bool, now_s: float, now_ms: int) -> list[Alarm]:
         found = []
         unled_s = now_s - self._unled_s
-        if not led and unled_s >= self._nobody_paged_s and not self._alone:  # else the page about that says so
+        told = any(not self._is_muted(state, one.cause, now_ms) for one in self._alone)
+        if not led and unled_s >= self._nobody_paged_s and not told:  # else the page about that says so
             since_ms = now_ms - round(unled_s * 1000)
             found.append(Alarm(nobody_leads_page(self._estate, state.head.generation, since_ms)))
         troubles = self._troubles() if led else ()
@@ -195,13 +197,17 @@ class Desk:
 
     # -- without a leader
 
-    def _see_alone(self, state: State, now_ms: int) -> Iterator[Page]:
+    def _see_alone(self, state: State, now_ms: int) -> Iterator[Alarm]:
         """What is seen here and is in no open scope yet: a part of what was told already is nothing new."""
         known = provisional(self._estate, state.scope, self._server, self._own(), heard=self._heard(), now_ms=now_ms)
         scopes = [set(scope.targets) for scope in state.scope.open.values()]
         for one in known:
             if one.scope not in state.scope.open and not any(scope.issuperset(one.targets) for scope in scopes):
-                yield self._page_of(self._named(one))
+                yield Alarm(self._page_of(self._named(one)), self._is_muted(state, one.cause, now_ms))
+
+    def _is_muted(self, state: State, cause: Cause, now_ms: int) -> bool:
+        """Whether the journal has a silence that covers it: who leads, or nobody, makes no difference to that."""
+        return covers(graphs.of(self._estate), state, cause, now_ms)
 
     def _named(self, known: Known) -> _Alone:
         """What was seen before of the same targets, or the same cause; else something new."""
