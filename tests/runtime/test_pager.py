@@ -15,7 +15,7 @@ from binome.core.acknowledgement import KEY_BYTES
 from binome.core.page import Severity
 from binome.core.paging import Took
 from binome.core.paging_notes import Ended, Receipt, Sent, Stage, Told
-from binome.core.proof import Route
+from binome.core.proof import PROVEN_FOR_MS, Route, unproven, unproven_page
 from binome.estate import load
 from binome.ports import Delivery, Message, Notify, Outbox
 from binome.runtime.outbox import SqliteOutbox
@@ -288,8 +288,17 @@ def test_a_route_is_proven_by_its_link_and_paged_when_it_was_not_for_a_week(outb
     (page,) = [one.page for one in pager.state.pages.values() if one.page.cause == "routes-unproven"]
     assert page.what == "1 route to people unproven for a week"
     assert "bob by sms" in page.detail
+    assert page.asked == "Prove: binome page --test"
     night.after(86_400)
     assert len([one for one in pager.state.pages.values() if one.page.cause == "routes-unproven"]) == 1
+
+
+def test_where_pages_carry_no_link_a_route_cannot_be_proven_and_links_are_asked_for() -> None:
+    unlinked = PEOPLE.model_copy(update={"acknowledge": None})
+    due = unproven(unlinked, {}, 0, PROVEN_FOR_MS + 1)
+    page = unproven_page(unlinked, "littoral", due, PROVEN_FOR_MS + 1)
+    assert page is not None
+    assert page.asked == "Set up links: people.acknowledge"
 
 
 def test_who_is_not_reached_by_any_route_is_passed_over(outbox: SqliteOutbox) -> None:

@@ -58,8 +58,11 @@ def unproven(people: People, proven: Mapping[tuple[str, str], int], since_ms: in
     )
 
 
-def unproven_page(name: str, due: Sequence[Unproven], now_ms: int) -> Page | None:
-    """The page about them; None where there are none. The same at every lookout in the same week."""
+def unproven_page(people: People, name: str, due: Sequence[Unproven], now_ms: int) -> Page | None:
+    """The page about them; None where there are none. The same at every lookout in the same week.
+
+    A route is proven by the link of a test: where pages carry none, that is what is asked for.
+    """
     if not due:
         return None
     listed = ", ".join(f"{one.route.person} by {one.route.via}" for one in due)
@@ -72,7 +75,7 @@ def unproven_page(name: str, due: Sequence[Unproven], now_ms: int) -> Page | Non
         name=name,
         what=f"{len(due)} route{'s' if len(due) > 1 else ''} to people unproven for a week",
         since_ms=now_ms if first_ms is None else first_ms + PROVEN_FOR_MS,
-        asked="Prove: binome page --test",
+        asked="Set up links: people.acknowledge" if people.acknowledge is None else "Prove: binome page --test",
         detail=listed,
     )
 

@@ -160,7 +160,7 @@ class Pager:
         now_ms = self._now_ms()
         began_ms = now_ms if self.state.began_ms is None else self.state.began_ms
         due = unproven(self.state.people, self.state.proven, began_ms, now_ms)
-        page = unproven_page(self._estate, due, now_ms)
+        page = unproven_page(self.state.people, self._estate, due, now_ms)
         return None if page is None else self.want(page)
 
     def told(self) -> tuple[Told, ...]:
