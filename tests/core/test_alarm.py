@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -194,3 +195,16 @@ def test_a_server_of_no_product_is_not_covered_by_products() -> None:
     night.append([Draft("t/1", night.now_ms, "test", ScopeOpened("server/ams-vault/1", lost, ()))])
     night.append([Draft("t/2", night.now_ms, "test", IncidentOpened(1, "server/ams-vault/1"))])
     assert [one.muted for one in paged(night, INCIDENT)] == [False]
+
+
+def test_the_page_in_the_documentation_is_what_is_sent() -> None:
+    lost = Cause(Kind.SITE, "strasbourg", Manner.LOST, BEGIN_MS, 3, 3, ("gravelines", "paris"), Confidence.CONFIRMED)
+    night = Night(None, SEEN)
+    night.append([Draft("t/1", night.now_ms, "test", ScopeOpened("site/strasbourg/1", lost, ()))])
+    night.append([Draft("t/2", night.now_ms, "test", IncidentOpened(14, "site/strasbourg/1"))])
+    night.happens(BURNS)
+    (alarm,) = paged(night, INCIDENT)
+    page = msgspec.structs.replace(alarm.page, since_ms=BEGIN_MS + 94 * 60_000)
+    text = text_of([page], PARIS, LINK).sms
+    shown = text[: text.index(LINK)] + LINK.partition("_-")[0] + "…"
+    assert shown in (Path(__file__).parents[2] / "docs" / "pages.md").read_text(encoding="utf-8").splitlines()

@@ -71,7 +71,7 @@ def test_without_a_new_primary_a_burned_primary_is_no_good_night() -> None:
 def test_the_record_has_its_keys() -> None:
     assert set(report.as_json(GOOD)) >= {
         "fault", "site", "acknowledged", "lost", "unknown_found", "unknown_missing", "double_primary", "outage_s",
-        "outage_impatient_s", "new_primary_s", "time_to_redundancy_s", "patience_s", "events", "engines",
+        "outage_impatient_s", "new_primary_s", "time_to_redundancy_s", "patience_s", "pages", "events", "engines",
     }  # fmt: skip
     assert report.as_json(GOOD)["events"][1] == {"at_s": 0.0, "what": "gravelines burns"}
 
