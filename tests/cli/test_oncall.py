@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from pathlib import Path
+from typing import Any
 
 from typer.testing import CliRunner
 
@@ -80,3 +81,12 @@ def test_a_socket_that_a_killed_run_left_does_not_keep_the_file_from_answering(t
     result = CliRunner().invoke(app, arguments)
     assert (result.exit_code, result.stdout.startswith("on call   ann, until")) == (0, True), result.output
     assert "`binome override` is not known here" in result.stderr
+
+
+def test_without_a_file_it_is_the_one_that_lies_here_or_the_servers(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("binome.cli.oncall.ON_A_SERVER", tmp_path / "server.yaml")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "server.yaml").write_text(ESTATE)
+    assert "on call   ann" in CliRunner().invoke(app, ["oncall", "--at", "2026-12-24 17:00"]).output
+    (tmp_path / "estate.yaml").write_text(ESTATE.replace("weekly: [ann, bob]", "weekly: [bob]"))
+    assert "on call   bob" in CliRunner().invoke(app, ["oncall", "--at", "2026-12-24 17:00"]).output

@@ -20,12 +20,16 @@ from binome.cli.journal_text import printable
 from binome.cli.lines import wrapped
 from binome.core import oncall
 from binome.core.oncall import Turn, Why
+from binome.render import Folders
 
+ON_A_SERVER = Path(Folders().configuration) / "estate.yaml"
 _AT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2})?)?")
 
 
 def show(
-    estate: Annotated[Path, typer.Argument(help="The estate file.")],
+    estate: Annotated[
+        Path | None, typer.Argument(help="The estate file; else estate.yaml here, or the server's.")
+    ] = None,
     at: Annotated[str, typer.Option("--at", help='A moment such as "2026-12-24 18:00", by the rota\'s clock.')] = "",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     door: Door = DOOR,
@@ -34,7 +38,8 @@ def show(
 
     Ends with 1 where the rota names nobody, 2 for a moment or a zone that there is not.
     """
-    people = read_estate(estate, as_json=as_json).people
+    here = Path("estate.yaml")
+    people = read_estate(estate or (here if here.exists() else ON_A_SERVER), as_json=as_json).people
     zone = zone_of(people.rota.zone)
     at_ms = _moment_ms(at, zone) if at else time.time_ns() // 1_000_000
     try:

@@ -334,9 +334,9 @@ class IncidentSlice:
         one.take(fact.scope, one.cause)
         self.of_scope[fact.scope] = one.number
         from_ms = min(one.since_ms, moment.at_ms) - BEFORE_MS
-        others = [other for other in self.open() if other is not one]
+        others = set[str]().union(*(other.names for other in self.open() if other is not one))
         for before, names in self._recent:
-            elsewhere = any(not other.names.isdisjoint(names) for other in others)
+            elsewhere = not others.isdisjoint(names)
             scoped = isinstance(before.fact, ScopeOpened | ScopeChanged)
             ours = fact.scope in names if scoped else not one.names.isdisjoint(names) or not elsewhere
             if before.at_ms >= from_ms and ours:

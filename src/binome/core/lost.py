@@ -42,8 +42,8 @@ def losses(estate: Estate, view: View, now_ms: int) -> list[Loss]:
     for scope in view.scope.open.values():
         cause = scope.cause
         if cause.manner is Manner.LOST and cause.kind not in NOT_OF_SERVERS:
-            around = (one for one in estate.servers if one == cause.subject or cause.subject in domains.around(one))
-            servers = frozenset(one for one in around if view.looking.verdict(one) is Verdict.DOWN)
+            taken = (one for one in (cause.subject, *domains.inside(cause.subject)) if one in estate.servers)
+            servers = frozenset(one for one in taken if view.looking.verdict(one) is Verdict.DOWN)
             confirmed = cause.confidence in (Confidence.CONFIRMED, Confidence.PARTLY)
             lasted_ms, since_ms = now_ms - cause.since_ms, cause.since_ms
             found.append(Loss(f"scope/{scope.id}", cause.subject, servers, lasted_ms, confirmed, since_ms))
