@@ -122,12 +122,12 @@ JOURNAL = [
     Mutant(
         "a step executed before its plan is durable",
         Loop.turn,
-        "        if drafts and",
+        "        if not drafts:",
         "        for made in (draft.fact for draft in decision.record if type(draft.fact).__name__ == 'PlanMade'):\n"
         "            first = Command(f'{made.plan}/0', made.plan, 0, False, made.steps[0].verb, '', made.subject, {},\n"
         "                            generation)\n"
         "            asyncio.ensure_future(self._driven(first))\n"
-        "        if drafts and",
+        "        if not drafts:",
         10,
     ),
     Mutant(
