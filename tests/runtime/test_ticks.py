@@ -67,5 +67,6 @@ def test_who_waits_behind_one_that_is_cancelled_goes_on() -> None:
         await asyncio.sleep(0)
         first.cancel()
         await asyncio.wait_for(second, 0.5)
+        assert first.cancelled()
 
     asyncio.run(run())

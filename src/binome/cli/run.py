@@ -6,7 +6,7 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -40,7 +40,7 @@ from binome.runtime.accepted import newest_generation
 from binome.runtime.apart import keep_apart
 from binome.runtime.attest import Attest
 from binome.runtime.clock import SystemClock, new_event_loop
-from binome.runtime.door import keep_open
+from binome.runtime.door import Shown, keep_open
 from binome.runtime.loop import Loop
 from binome.runtime.metrics import listener
 from binome.runtime.primary import stand_back_s
@@ -146,7 +146,7 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
     async with AsyncExitStack() as closing:
         store = closing.enter_context(_opened(data / "journal.sqlite"))
         etcd = await closing.enter_async_context(agreement(estate, server))
-        kept = _kept(
+        journal, commit, works, troubled = _kept(
             estate,
             server,
             data,
@@ -155,7 +155,6 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
             clock=clock,
             seen=lambda: lookouts.agents.newest_generation(),  # noqa: PLW0108 - they are made after it
         )
-        journal, commit, works, troubled = kept
         files = MaintenanceFiles(data)
         drivers: dict[str, Driver] = {"maintenance": files}
         loop = Loop(server, estate, journal, drivers, clock, shown=(files,))
@@ -204,11 +203,18 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
             attestable=attest.all if attest is not None else list,
         )
         works.append(eyes.measured(listener(estate, sources, clock)))
-        answering = {**shown(sources), **people.answers()}
-        answering |= {"attestable": attest.shown} if attest is not None else {}
-        doing = {"attest": attest.asked} if attest is not None else {}
-        works.append(keep_open(Path(folders.run) / "binome.sock", loop, answering, doing))
+        works.append(_door(folders, loop, {**shown(sources), **people.answers()}, attest))
         await _together(works)
+
+
+def _door(
+    folders: Folders, loop: Loop, answers: Mapping[str, Shown], attest: Attest | None
+) -> Coroutine[Any, Any, None]:
+    """The door for people's commands; what they attest is heard where there is a quorum that can be lost."""
+    path = Path(folders.run) / "binome.sock"
+    if attest is None:
+        return keep_open(path, loop, answers)
+    return keep_open(path, loop, {**answers, "attestable": attest.shown}, {"attest": attest.asked})
 
 
 def _attest(
