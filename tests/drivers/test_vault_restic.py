@@ -70,8 +70,8 @@ class ResticSuite(VaultSuite):
     def place(self, root: Path) -> str:
         return str(root)
 
-    def make(self, root: Path, key: str = "env:KEY") -> Vault:
-        return ResticVault(VaultPlace("away", "restic", self.place(root), key), secret, patience_s=2)
+    def make(self, root: Path, key: str = "env:KEY", patience_s: float = 2) -> Vault:
+        return ResticVault(VaultPlace("away", "restic", self.place(root), key), secret, patience_s=patience_s)
 
     def packs(self, root: Path) -> list[Path]:
         return sorted((path for path in root.glob("data/*/*") if path.is_file()), key=lambda path: path.stat().st_size)
@@ -89,6 +89,14 @@ class ResticSuite(VaultSuite):
             f"vault = ResticVault(VaultPlace('away', 'restic', {self.place(root)!r}, 'env:KEY'), secret)\n"
             f"asyncio.run(vault.put(pathlib.Path({str(folder)!r}), AT_MS, LABELS, tell))\n"
         )
+
+    def test_a_lock_of_the_dead_stops_nobody_however_slow_the_machine(
+        self, vault: Vault, root: Path, tmp_path: Path
+    ) -> None:
+        self.kill_a_put(root, filled(tmp_path / "from", self.big_bytes))
+        assert list(root.glob("locks/*")), "the lock that was left behind"
+        impatient = self.make(root, patience_s=0.0)
+        assert run(impatient.check(silent, read=False)) == []
 
     def test_a_wrong_key_and_a_missing_one(self, vault: Vault, root: Path) -> None:
         with pytest.raises(VaultError) as refused:
@@ -238,9 +246,9 @@ class TestAppendOnly:
 class TestSftp(ResticSuite):
     full = frozenset({Trouble.FULL, Trouble.FAILED})  # SFTP has no word for it
 
-    def make(self, root: Path, key: str = "env:KEY") -> Vault:
+    def make(self, root: Path, key: str = "env:KEY", patience_s: float = 2) -> Vault:
         place = VaultPlace("away", "restic", f"sftp:nobody@127.0.0.1:{root}", key)
-        return ResticVault(place, secret, patience_s=2, sftp=str(SFTP))
+        return ResticVault(place, secret, patience_s=patience_s, sftp=str(SFTP))
 
     def unreachable(self, root: Path) -> Vault:
         place = VaultPlace("away", "restic", f"sftp:nobody@127.0.0.1:{root}", "env:KEY")

@@ -178,13 +178,14 @@ class ResticVault:
         into: Path | None = None,
     ) -> str:
         """What restic says. Raises VaultError."""
-        until_s = time.monotonic() + self._patience_s
+        until_s: float | None = None
         while True:
             try:
                 return await self._once(words, hear, errors, folder, into)
             except VaultError as error:
-                if error.trouble is not Trouble.BUSY or time.monotonic() > until_s:
+                if error.trouble is not Trouble.BUSY or (until_s is not None and time.monotonic() > until_s):
                     raise
+            until_s = until_s or time.monotonic() + self._patience_s
             await self._once(("unlock",))
             await asyncio.sleep(1)
 
