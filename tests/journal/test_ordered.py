@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from binome.core.entry import Draft
 from binome.core.maintenance import MaintenanceAsked
 from binome.journal import heads, ordered, tidy
+from binome.journal.agreed import BELIEF_S, LEASE_S
 from binome.journal.exchange import HeadExchange
 from binome.journal.ordered import OrderedJournal
 from binome.journal.sqlite import SqliteStore
@@ -77,6 +78,25 @@ def test_who_leads_goes_above_what_agents_have_seen_also_when_they_turn_up_later
         assert first is not None and first < 1000
         servers.seen = 1000
         await until(lambda: any(one.generation == 1001 for one in servers.journals.values()), "a generation above it")
+
+    night(test, members, tmp_path)
+
+
+def test_who_leads_leads_on_where_etcd_was_without_a_majority_and_nobody_else_led(
+    members: LoopbackEtcd, tmp_path: Path
+) -> None:
+    async def test(servers: Lookouts) -> None:
+        journal = servers.journals[await leader(servers)]
+        generation, followers = journal.generation, {0, 1, 2} - {await servers.etcd.leader()}
+        for member in followers:
+            await servers.pause(member)
+        await until(lambda: journal.generation is None, "the belief ends, though nobody says so")
+        await asyncio.sleep(LEASE_S - BELIEF_S + 0.5)  # beyond the time that the lease had, which etcd stretches
+        for member in followers:
+            await servers.resume(member)
+        await until(lambda: journal.generation is not None, "it leads again")
+        assert journal.generation == generation, "nobody had to campaign, which takes as long as the lease"
+        await append(servers, "after")
 
     night(test, members, tmp_path)
 

@@ -12,6 +12,8 @@ from binome.ports import Put, StoreError
 LEASE_S = 2
 RENEW_EVERY_S = 0.5
 BELIEF_S = LEASE_S * 0.75
+ASK_AGAIN_S = 0.1
+"""How soon a leader asks an etcd again that has not answered: its own election may be over any moment."""
 APPENDS_PER_S = 10
 APPENDS_AT_ONCE = 10
 """So many may follow one another without a pause, so that there are never more than 20 in a second."""

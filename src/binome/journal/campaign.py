@@ -7,10 +7,12 @@ puts the head there, and what others lack.
 
 We believe that we lead until the lease, counted by our own clock from before its last renewal was asked for, has run
 for three quarters of its time. It is only a belief: appends are refused by etcd, effects by their generation, wherever
-they land. Nothing is decided before a majority of the mirrors has our generation: then whoever leads after us, even
-in an etcd that was rebuilt from nothing, finds it in one of them and goes above it. Agents remember the newest
-generation that ordered anything there, and refuse older ones: whoever leads goes above what those say that he knows of,
-and campaigns anew where one turns up that has seen a newer one.
+they land. Where etcd was silent until the belief had ended, and the lease has not, it begins again.
+
+Nothing is decided before a majority of the mirrors has our generation: then whoever leads after us, even in an etcd
+that was rebuilt from nothing, finds it in one of them and goes above it. Agents remember the newest generation that
+ordered anything there, and refuse older ones: whoever leads goes above what those say that he knows of, and campaigns
+anew where one turns up that has seen a newer one.
 
 Leadership prefers a site that holds no primary: the fire that makes a takeover necessary would take the leader too.
 Who stands beside a primary lets the others go first, for a moment.
@@ -29,6 +31,7 @@ from binome.core.leadership import LeadershipTaken
 from binome.journal import refill
 from binome.journal.agreed import (
     ANEW_EVERY_S,
+    ASK_AGAIN_S,
     BELIEF_S,
     LEASE_S,
     LOOK_EVERY_S,
@@ -137,7 +140,9 @@ class Campaign:
             await self.resign()  # what we order is refused there: only above it can we lead
             self._changed()
         elif reign is not None:
-            await self._renew(reign)
+            if not await self._renew(reign):
+                await self._clock.sleep(ASK_AGAIN_S)
+                return
             await self._announce(reign)
             await self._give_again(reign)
             await self._clock.sleep(RENEW_EVERY_S)
@@ -170,17 +175,25 @@ class Campaign:
     def _believed(self, reign: Reign) -> bool:
         return self._clock.monotonic_s() < reign.believed_until_s
 
-    async def _renew(self, reign: Reign) -> None:
+    async def _renew(self, reign: Reign) -> bool:
+        """Asks for the lease to live on; False where etcd does not answer.
+
+        That the lease has ended only etcd can say. Until it does, the reign is kept: the belief ends in its time, and
+        begins again where the lease has outlived the silence, because nobody else can have led meanwhile.
+        """
         asked_s = self._clock.monotonic_s()
         try:
             alive = await self._etcd.keep_alive(reign.lease)
         except (EtcdError, EtcdUnknownError):
-            alive = self._believed(reign)  # perhaps it lives: we go on for as long as it lives without this renewal
-        else:
-            if alive:
-                reign.believed_until_s = asked_s + BELIEF_S
-        if not alive and self._reign is reign:
+            return False
+        lapsed = not self._believed(reign)
+        if alive:
+            reign.believed_until_s = asked_s + BELIEF_S
+        elif self._reign is reign:
             self.step_down()
+        if alive and lapsed:
+            self._changed()
+        return True
 
     async def _announce(self, reign: Reign) -> None:
         """Puts our generation into the journal, unless it is there: nobody decides before a majority has it."""

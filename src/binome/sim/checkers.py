@@ -180,13 +180,17 @@ def one_decider(events: Timed) -> Told:
 def generations(events: Timed) -> Told:
     """Whoever leads next, in whatever etcd, must find a generation that somebody has acted in.
 
-    A mirror that has begun anew since then had it: to lose a majority at once is promised nothing.
+    A mirror that has begun anew since then had it: to lose a majority at once is promised nothing. What one had taken
+    in when it died it says when it starts again.
     """
     known: dict[str, int] = {}
+    agreed: dict[int, int] = {}
     for at_s, event in events:
         match event:
-            case Restarted(node):
-                known.setdefault(node, 0)
+            case Agreed(_, entries):
+                agreed |= {entry.sequence: entry.generation for entry in entries}
+            case Restarted(node, sequence):
+                known[node] = max(known.get(node, 0), agreed.get(sequence, 0))
             case Mirrored(node, entries):
                 known[node] = max(known.get(node, 0), entries[-1].generation)
             case Begun(node, command):
