@@ -86,6 +86,18 @@ def test_nothing_measured_holds_nowhere() -> None:
     assert set(wrong({})) == {row.key for row in ROWS}
 
 
+def test_a_row_that_was_not_run_says_so_and_one_that_failed_says_no() -> None:
+    found = whole()
+    found["switchover"] = []
+    page = table.markdown(judged(found), date="2026-11-24", engines={}, machine="2 cores")
+    assert "| planned switchover | writes down, impatient | median ≤ 2.5 | – | 0 | – | not run |" in page
+    assert "**no**" not in page
+    never = {"new_primary_s": None, "writes_down_s": {"impatient": 0.8, "patient": 1.1}}
+    found["burn"] = [quick(**never) for _ in range(10)]
+    page = table.markdown(judged(found), date="2026-11-24", engines={}, machine="2 cores")
+    assert "| primary's site burns | new primary | median ≤ 0.95, max ≤ 1.5 | – | 10 | paris 10 | **no** |" in page
+
+
 @pytest.mark.parametrize(
     ("row", "other", "words"),
     [

@@ -186,7 +186,7 @@ sees of a takeover comes in multiples of its patience.
 def _row(one: Judged) -> Iterator[str]:
     for number, line in enumerate(one.lines or [Line("", (), None, False)]):
         first = number == 0
-        held = "" if not line.bounds else "yes" if line.held else "**no**"
+        held = "" if not line.bounds else "not run" if not one.runs else "yes" if line.held else "**no**"
         cells = (
             one.row.words if first else "",
             _words(line.figure) if line.figure else "not measured",
