@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
@@ -13,12 +14,13 @@ import pytest
 from binome.core.entry import Draft, UnknownFact
 from binome.core.plan import Command, Outcome
 from binome.drivers.database.patroni.cluster import Refused
-from binome.drivers.database.patroni.database import PatroniDatabase
+from binome.drivers.database.patroni.database import PatroniDatabase, Stage
 from binome.ports import AppendUnknownError, Compare, Delete, EtcdError, NotLeaderError, Put, Range
 from binome.sim.etcd_state import EtcdState
 from tests.drivers.test_patroni_cluster import ROOT, state
 
 PRIMARY = {"role": "primary", "state": "running"}
+STOPPED = {"role": "primary", "state": "stopped"}
 STANDBY = {"role": "replica", "state": "running", "replication_state": "streaming"}
 
 
@@ -61,9 +63,8 @@ class World:
             server = await asyncio.start_server(self._answer(member), "127.0.0.1", 0)
             servers.append(server)
             port = server.sockets[0].getsockname()[1]
-            self.values.setdefault(
-                f"members__{member.replace('-', '_')}", {"api_url": f"http://127.0.0.1:{port}/patroni"}
-            )
+            place = self.values.setdefault(f"members__{member.replace('-', '_')}", {})
+            place["api_url"] = f"http://127.0.0.1:{port}/patroni"
         self.etcd = state(**self.values)
         try:
             yield
@@ -93,12 +94,16 @@ class World:
         driver = PatroniDatabase(self, self.commit, _facts, within_s=0.3, agree_s=0.1)  # type: ignore[arg-type]
         return await driver.carry_out(command)
 
+    def sync(self, primary: str, standby: str) -> None:
+        document = json.dumps({"leader": primary, "sync_standby": standby}).encode()
+        self.etcd.transact((), [Put(f"{ROOT}sync", document)])
+
     def leader(self) -> bytes:
         return self.etcd.range(f"{ROOT}leader").keys[0].value
 
 
-def _facts(command: Command) -> list[Draft]:
-    return [Draft(f"{command.id}/intended", 0, "test", UnknownFact(b"{}"))]
+def _facts(command: Command, stage: Stage) -> list[Draft]:
+    return [Draft(f"{command.id}/{stage}", 0, "test", UnknownFact(b"{}"))]
 
 
 TAKEOVER = {"survivor": "sbg-db", "lost": "gra-db"}
@@ -115,7 +120,7 @@ def test_a_takeover_is_done_when_the_survivor_says_so_and_once() -> None:
             return [await world.order("database.takeover", **TAKEOVER) for _ in range(2)]
 
     assert asyncio.run(twice()) == [Outcome("done")] * 2
-    assert (world.leader(), world.committed) == (b"sbg-db", ["p/0/intended"])
+    assert (world.leader(), world.committed) == (b"sbg-db", ["p/0/moved"])
 
 
 def test_a_survivor_that_does_not_say_that_it_is_primary_is_no_takeover_yet() -> None:
@@ -225,6 +230,83 @@ def test_a_switchover_is_done_when_the_former_primary_follows() -> None:
     world.after_commit = patroni_does
     assert world.carried_out("database.switchover", **SWITCHOVER) == Outcome("done")
     world = World()
-    world.after_commit = lambda: world.says.update({"sbg-db": PRIMARY})
+
+    def patroni_does_half() -> None:
+        world.says["sbg-db"] = PRIMARY
+        world.etcd.transact((), [Put(f"{ROOT}leader", b"sbg-db")])
+
+    world.after_commit = patroni_does_half
     outcome = world.carried_out("database.switchover", **SWITCHOVER)
     assert (outcome.result, "does not follow" in outcome.detail) == ("unknown", True)
+
+
+def stopping(world: World, url: str, said: dict[str, Any] = STOPPED) -> None:
+    """Once Patroni is asked, its primary stops; once the key is handed over, the other one is primary."""
+    world.values["members__gra_db"] = {"conn_url": url}
+
+    def goes_on() -> None:
+        if world.leader() == b"gra-db":
+            world.says["gra-db"] = said
+        else:
+            world.says |= {"gra-db": STANDBY, "sbg-db": PRIMARY}
+            world.sync("sbg-db", "gra-db")
+
+    world.after_commit = goes_on
+
+
+def test_once_the_primary_has_stopped_the_key_is_handed_over_and_nobody_waits_for_its_patroni() -> None:
+    world = World()
+    with refusing() as url:
+        stopping(world, url)
+        assert world.carried_out("database.switchover", **SWITCHOVER) == Outcome("done")
+    assert world.committed == ["p/0/asked", "p/0/moved"]
+    assert not world.etcd.range(f"{ROOT}failover").keys, "what Patroni was asked for is done"
+    assert world.etcd.range(f"{ROOT}members/gra-db").keys, "it lives, and keeps its place"
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_a_primary_that_may_run_keeps_the_key(listens: bool) -> None:
+    """It still takes connections, though Patroni says that it stops; or none, though Patroni says that it runs."""
+    with listening() if listens else refusing() as url:
+        world = World()
+        stopping(world, url, STOPPED if listens else PRIMARY)
+        outcome = world.carried_out("database.switchover", **SWITCHOVER)
+    assert (outcome.result, world.leader(), world.committed) == ("unknown", b"gra-db", ["p/0/asked"])
+
+
+def test_a_key_that_patroni_has_handed_over_meanwhile_is_not_handed_over_again() -> None:
+    world = World()
+    with refusing() as url:
+        stopping(world, url)
+        told = world.after_commit
+
+        def patroni_is_quicker() -> None:
+            if world.committed == ["p/0/asked"]:
+                told()
+
+                def moves() -> None:
+                    world.etcd.transact((), [Put(f"{ROOT}leader", b"sbg-db"), Delete(f"{ROOT}failover")])
+                    told()
+
+                world.before_commit = moves
+
+        world.after_commit = patroni_is_quicker
+        assert world.carried_out("database.switchover", **SWITCHOVER) == Outcome("done")
+    assert (world.committed, world.leader()) == (["p/0/asked"], b"sbg-db")
+
+
+@contextmanager
+def refusing() -> Iterator[str]:
+    """The URL of a database that has ended: its port is held, and nobody listens there."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"postgres://127.0.0.1:{held.getsockname()[1]}/postgres"
+
+
+@contextmanager
+def listening() -> Iterator[str]:
+    """The URL of a database that takes connections."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        yield f"postgres://127.0.0.1:{held.getsockname()[1]}/postgres"

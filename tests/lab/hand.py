@@ -22,7 +22,7 @@ import msgspec
 
 from binome.core.entry import Draft, UnknownFact
 from binome.core.plan import Command, Outcome
-from binome.drivers.database.patroni.database import PatroniDatabase
+from binome.drivers.database.patroni.database import PatroniDatabase, Stage
 from binome.drivers.database.patroni.member import Member, PatroniMember
 from binome.drivers.database.patroni.rest import Place
 from binome.drivers.host.routes import UnreachableRoutes
@@ -57,8 +57,8 @@ class Hand:
         }
         self._members = PatroniMember(members, folder)
 
-    def _facts(self, command: Command) -> Sequence[Draft]:
-        return [Draft(f"{command.id}/intended", 0, "hand", UnknownFact(b'{"kind":"intended"}'))]
+    def _facts(self, command: Command, stage: Stage) -> Sequence[Draft]:
+        return [Draft(f"{command.id}/{stage}", 0, "hand", UnknownFact(b'{"kind":"intended"}'))]
 
     async def _commit(
         self, drafts: Sequence[Draft], conditions: Sequence[Compare], actions: Sequence[Put | Delete]

@@ -90,7 +90,7 @@ def test_a_row_that_was_not_run_says_so_and_one_that_failed_says_no() -> None:
     found = whole()
     found["switchover"] = []
     page = table.markdown(judged(found), date="2026-11-24", engines={}, machine="2 cores")
-    assert "| planned switchover | writes down, impatient | median ≤ 2.5 | – | 0 | – | not run |" in page
+    assert "| planned switchover | writes down, impatient | median ≤ 2.5 | – | 0 |  | not run |" in page
     assert "**no**" not in page
     never = {"new_primary_s": None, "writes_down_s": {"impatient": 0.8, "patient": 1.1}}
     found["burn"] = [quick(**never) for _ in range(10)]

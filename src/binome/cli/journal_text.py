@@ -18,7 +18,7 @@ from binome.core.plan import PlanCancelled, PlanClosed, PlanMade, StepEnded, Ste
 from binome.core.scope import Confidence, ScopeChanged, ScopeEnded, ScopeOpened
 from binome.core.silence import SiteHeard, SiteSilent
 from binome.core.state import VOCABULARY
-from binome.core.takeover import DatabaseMoved, TakeoverAttested
+from binome.core.takeover_facts import DatabaseMoved, SwitchoverBegun, TakeoverAttested
 from binome.core.verdict import Verdict as Believed
 from binome.journal.verify import Verdict
 
@@ -144,6 +144,8 @@ def _seen(fact: Fact) -> str:
         case DatabaseMoved():
             released = f", {fact.released} is waited for no longer" if fact.released else ""
             return f"{fact.service}: {fact.primary} is primary{released}; {fact.plan}"
+        case SwitchoverBegun():
+            return f"{fact.service}: Patroni was asked to move it to {fact.to}; {fact.plan}"
         case TakeoverAttested():
             lossy, sites = "; it may lack writes" if fact.lossy else "", _names(tuple(fact.sites))
             return f"{fact.service}: {fact.survivor} goes on, {fact.who} attests that {sites} is off{lossy}"

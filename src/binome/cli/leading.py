@@ -9,11 +9,11 @@ from binome.core.attested import Proposal
 from binome.core.entry import Draft
 from binome.core.isolation import is_free
 from binome.core.plan import Command, Outcome
-from binome.core.takeover_facts import PROMOTE, RELEASE, SWITCH, TakeoverAttested, moved
+from binome.core.takeover_facts import PROMOTE, RELEASE, SWITCH, TakeoverAttested, begun, moved
 from binome.drivers.database.patroni.cluster import Change as Changed
 from binome.drivers.database.patroni.cluster import Cluster, restarted, root_of
 from binome.drivers.database.patroni.cluster import Refused as NotChanged
-from binome.drivers.database.patroni.database import PatroniDatabase
+from binome.drivers.database.patroni.database import PatroniDatabase, Stage
 from binome.estate import Estate
 from binome.estate.model import HaproxyService, PostgresqlService
 from binome.journal.agreed import request_put
@@ -37,8 +37,9 @@ def drivers(
     by_agent, by_etcd = AtServer(agents), None
     if etcd is not None and commit is not None:
 
-        def facts(command: Command) -> Sequence[Draft]:
-            return [Draft(f"{command.id}/moved", clock.now_ms(), server, moved(command))]
+        def facts(command: Command, stage: Stage) -> Sequence[Draft]:
+            fact = begun(command) if stage == "asked" else moved(command)
+            return [Draft(f"{command.id}/{stage}", clock.now_ms(), server, fact)]
 
         by_etcd = PatroniDatabase(etcd, commit, facts)
     return {

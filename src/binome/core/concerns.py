@@ -12,11 +12,12 @@ from binome.core.looking import LookoutsHeard
 from binome.core.maintenance import MaintenanceAsked, MaintenanceEndAsked
 from binome.core.plan import PlanCancelled, PlanClosed, PlanMade, StepEnded
 from binome.core.silence import SiteHeard, SiteSilent
-from binome.core.takeover import (
+from binome.core.takeover_facts import (
     AskedRefused,
     DatabaseMoved,
     FailbackAsked,
     SwitchoverAsked,
+    SwitchoverBegun,
     TakeoverAsked,
     TakeoverAttested,
     TakeoverRefused,
@@ -27,7 +28,7 @@ from binome.core.takeover import (
 TOLD = (
     *(SiteSilent, SiteHeard, LookoutsHeard, LeadershipTaken, PlanMade, StepEnded, PlanCancelled, PlanClosed),
     *(TakeoverRefused, TakeoverShadowed, TakeoverWanted, TakeoverAsked, SwitchoverAsked, AskedRefused),
-    *(TakeoverAttested, FailbackAsked),
+    *(TakeoverAttested, FailbackAsked, SwitchoverBegun),
     *(DatabaseSeen, DatabaseMoved, MaintenanceAsked, MaintenanceEndAsked, ProductUnusable, ProductUsable),
 )
 """Facts of others that belong into a log book."""
@@ -40,7 +41,7 @@ def names_of(fact: Fact, subject_of: Callable[[str], str]) -> set[str]:
             return {fact.site}
         case TakeoverRefused() | TakeoverShadowed() | TakeoverWanted() | TakeoverAsked() | SwitchoverAsked():
             return {fact.service}
-        case DatabaseSeen() | DatabaseMoved() | TakeoverAttested() | FailbackAsked():
+        case DatabaseSeen() | DatabaseMoved() | TakeoverAttested() | FailbackAsked() | SwitchoverBegun():
             return {fact.service}
         case PlanMade() | MaintenanceAsked() | MaintenanceEndAsked():
             return {fact.subject}

@@ -29,11 +29,12 @@ from binome.core.page import one_line
 from binome.core.plan import PlanCancelled, PlanClosed, PlanMade, StepEnded
 from binome.core.scope import ScopeChanged, ScopeEnded, ScopeOpened
 from binome.core.silence import SiteHeard, SiteSilent
-from binome.core.takeover import (
+from binome.core.takeover_facts import (
     AskedRefused,
     DatabaseMoved,
     FailbackAsked,
     SwitchoverAsked,
+    SwitchoverBegun,
     TakeoverAsked,
     TakeoverAttested,
     TakeoverRefused,
@@ -47,7 +48,7 @@ KINDS = {
     **dict.fromkeys((LeadershipTaken, IncidentOpened, IncidentReturned, IncidentJoined, IncidentResolved), "decided"),
     **dict.fromkeys((PlanMade, PlanCancelled, TakeoverRefused, TakeoverShadowed, TakeoverWanted), "decided"),
     AskedRefused: "decided",
-    **dict.fromkeys((StepEnded, PageAccepted, DatabaseMoved), "done"),
+    **dict.fromkeys((StepEnded, PageAccepted, DatabaseMoved, SwitchoverBegun), "done"),
     **dict.fromkeys((MaintenanceAsked, MaintenanceEndAsked, TakeoverAsked, SwitchoverAsked, FailbackAsked), "said"),
     **dict.fromkeys(
         (NoteAsked, AcknowledgeAsked, ResolveAsked, SilenceAsked, IncidentAcknowledged, PlanClosed), "said"
@@ -108,6 +109,8 @@ def _of_work(fact: Fact) -> str:
         case DatabaseMoved():
             released = f"; it waits for {fact.released} no longer" if fact.released else ""
             return f"{fact.service}: {fact.primary} is primary now{released}"
+        case SwitchoverBegun():
+            return f"{fact.service}: Patroni was asked to move it to {fact.to}"
         case TakeoverRefused():
             return f"{fact.service} is not taken over: {fact.reason}"
         case TakeoverShadowed():

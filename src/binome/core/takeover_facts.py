@@ -129,6 +129,14 @@ class AskedRefused(Fact, frozen=True, tag="takeover-request-refused"):
     reason: str
 
 
+class SwitchoverBegun(Fact, frozen=True, tag="switchover-begun"):
+    """Patroni was asked to move a database, in the very transaction that this fact is a part of. Nothing moved yet."""
+
+    plan: str
+    service: str
+    to: str
+
+
 class DatabaseMoved(Fact, frozen=True, tag="database-moved"):
     """A database was changed by a plan, in the very transaction that this fact is a part of.
 
@@ -144,6 +152,7 @@ class DatabaseMoved(Fact, frozen=True, tag="database-moved"):
 FACTS = (
     DatabaseSeen,
     DatabaseMoved,
+    SwitchoverBegun,
     TakeoverRefused,
     TakeoverShadowed,
     TakeoverWanted,
@@ -295,6 +304,11 @@ class TakeoverSlice:
             self.absent.pop(loss, None)
         if plan.id in self._waiting and plan.state not in ("open", "undoing"):
             yield self._waiting.pop(plan.id), GRANTED if plan.state == "done" else f"it failed: {plan.trouble}"
+
+
+def begun(command: Command) -> SwitchoverBegun:
+    """What is true once Patroni was asked to carry out a switchover's command."""
+    return SwitchoverBegun(command.plan, command.subject, command.arguments["to"])
 
 
 def moved(command: Command) -> DatabaseMoved:

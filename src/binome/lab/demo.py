@@ -179,7 +179,9 @@ class Watcher:
                 self.view.unknown += one.state == "unknown"
                 if one.state == "acknowledged":
                     self.view.acknowledged += 1
-                    counts[int(max(one.at_s - self._begun_s, 0))] += 1
+                    second = int(max(one.at_s - self._begun_s, 0))
+                    counts += [0] * (second + 1 - len(counts))  # reading may itself take longer than a second
+                    counts[second] += 1
 
     def _follow_journal(self) -> None:
         """Notes what the lookouts have agreed on and decided; before the load there is nothing to tell of."""

@@ -129,19 +129,21 @@ def patience(events: list[tuple[float, Event]]) -> Iterator[tuple[float, str]]:
 
 
 def order(events: list[tuple[float, Event]]) -> Iterator[tuple[float, str]]:
-    """First the fence, then the promotion, then traffic."""
+    """First the fence, then the promotion, then traffic. In a switchover the rival has stopped of its own accord."""
     verbs: dict[tuple[str, int], str] = {}
     fenced: set[str] = set()
+    switching: set[str] = set()
     promoted: set[str] = set()
     handed = False
     for at_s, event in events:
         for _, fact in facts_of(event):
             if fact["kind"] == "plan-made":
                 verbs |= {(fact["plan"], number): step["verb"] for number, step in enumerate(fact["steps"])}
+                switching |= {fact["plan"]} if verbs[fact["plan"], 0] == "database.switchover" else set()
             elif fact["kind"] == "step-ended" and fact["result"] == "done" and not fact["undoing"]:
                 if verbs.get((fact["plan"], fact["step"])) == "traffic.fence":
                     fenced.add(fact["plan"])
-            elif fact["kind"] == "database-moved" and handed and fact["plan"] not in fenced:
+            elif fact["kind"] == "database-moved" and handed and fact["plan"] not in fenced | switching:
                 yield at_s, f"{fact['plan']} made {fact['primary']} primary before its rival was fenced off"
         handed = isinstance(event, HandedOver)
         match event:

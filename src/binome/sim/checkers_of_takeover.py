@@ -8,6 +8,7 @@ import msgspec
 
 from binome.sim.history import Agreed, Decided, Event, HandedOver, Heard, Held, Promoted, Watched, Wrote
 
+SWITCHOVER = "takeover/switch/"
 MISSED_S = 0.2
 """Who was not heard for so long may be missed: 250 ms by a clock that is fast, and less by one that is slow."""
 STALE_S = 1.5
@@ -42,7 +43,7 @@ def writes(events: list[tuple[float, Event]]) -> Iterator[tuple[float, str]]:
 def once(events: list[tuple[float, Event]]) -> Iterator[tuple[float, str]]:
     """I15: one takeover in a night, which is shorter than any cooldown; with its fact in the same transaction.
 
-    A person may want another one.
+    A person may want another one. A switchover is none: it is what a person asked for, between the living.
     """
     taken = 0
     planned: set[str] = set()
@@ -64,7 +65,7 @@ def once(events: list[tuple[float, Event]]) -> Iterator[tuple[float, str]]:
                 yield at_s, f"{handed.node} made {handed.member} primary, and the journal does not say so"
             if told and told[0]["plan"] not in planned:
                 yield at_s, f"{handed.member} was made primary by {told[0]['plan']}, which is not in the journal"
-            taken += not told or told[0]["plan"] not in wanted
+            taken += not told or (told[0]["plan"] not in wanted and not told[0]["plan"].startswith(SWITCHOVER))
             if taken > 1:
                 yield at_s, f"{handed.member} is the second to take over within the cooldown"
             handed = None

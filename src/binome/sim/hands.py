@@ -12,9 +12,9 @@ from binome.analysis.domains import Domains
 from binome.core.entry import Draft
 from binome.core.isolation import is_free
 from binome.core.plan import Command, Outcome
-from binome.core.takeover import moved
+from binome.core.takeover_facts import begun, moved
 from binome.drivers.database.patroni import rest
-from binome.drivers.database.patroni.database import PatroniDatabase
+from binome.drivers.database.patroni.database import PatroniDatabase, Stage
 from binome.estate import Estate
 from binome.journal.ordered import OrderedJournal
 from binome.ports import Driver
@@ -111,13 +111,17 @@ class DatabaseHands:
     def __init__(self, node: Node, etcd: SimulatedEtcd, journal: OrderedJournal, pair: Pair, agents: AtServer) -> None:
         self._node, self._pair, self._agents = node, pair, agents
 
-        def facts(command: Command) -> Sequence[Draft]:
-            return [Draft(f"{command.id}/moved", node.clock.now_ms(), node.name, moved(command))]
+        def facts(command: Command, stage: Stage) -> Sequence[Draft]:
+            fact = begun(command) if stage == "asked" else moved(command)
+            return [Draft(f"{command.id}/{stage}", node.clock.now_ms(), node.name, fact)]
 
         async def ask(place: rest.Place, *, timeout_s: float) -> Mapping[str, Any]:
             return await pair.ask(node.site, place, timeout_s)
 
-        self._patroni: Driver = PatroniDatabase(etcd, journal.commit, facts, ask=ask)
+        async def refuses(url: str) -> bool:
+            return await pair.refuses(node.site, url)
+
+        self._patroni: Driver = PatroniDatabase(etcd, journal.commit, facts, ask=ask, refuses=refuses)
 
     async def carry_out(self, command: Command) -> Outcome:
         """Does it as production does; what has come about is noted, whatever the driver says."""

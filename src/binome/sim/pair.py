@@ -9,8 +9,8 @@ where it waits for none; and whom it waits for it changes only through `sync` in
 A write is a name in a list; a promotion is when a standby stops to follow. Not modelled: positions in the log, slots,
 timelines, rewinding that fails, asynchronous replication.
 
-A switchover is what its primary does with the key `failover`: it stops to acknowledge, and hands the leader's key to
-the standby that has everything.
+A switchover is what its primary does with the key `failover`: it stops to acknowledge, says so, and some time later
+hands the leader's key to the standby that has everything. Whoever sees that it has stopped may hand it over before.
 """
 
 from __future__ import annotations
@@ -36,8 +36,11 @@ TTL_S = 20
 LOOP_S = 0.5
 STEPS_DOWN_S = 4.0
 """After so long without etcd a primary is none any more."""
+LETS_GO_S = 2.0
+"""How long a primary that has stopped keeps the key: Patroni looks once a second."""
 WRITE_EVERY_S = 0.25
 VERIFY_S = 3.0
+REFUSES_S = 0.2
 ROOT = "/service/db/"
 LEADER = f"{ROOT}leader"
 
@@ -54,6 +57,8 @@ class Member:
         self.follows = ""  # the primary that it has a stream from
         self.process: Process | None = None
         self.promoted_s = -1.0  # when it was promoted last
+        self.stopped = False  # for a switchover
+        self._lets_go_s = 0.0
         self.fenced = False  # its agent has stopped it, and it stays so over a restart
         self._downs = 0
         self._count = 0
@@ -65,7 +70,7 @@ class Member:
 
     def start(self) -> None:
         """Begins a life: it is no primary until etcd says so."""
-        self.role, self.follows, self.waits_for, self._lease = "standby", "", "", 0
+        self.role, self.follows, self.waits_for, self._lease, self.stopped = "standby", "", "", 0, False
         self.process = Process(f"patroni-{self.name}", self.clock)
         etcd = SimulatedEtcd(self._world.cluster, self.process.name, self.site)
         self._world.loop.spawn(self.process, self._live(etcd))
@@ -106,6 +111,8 @@ class Member:
         """What its Patroni says of itself."""
         if self.role == "primary":
             return {"role": "primary", "state": "running", "replication": self._streams()}
+        if self.stopped:
+            return {"role": "primary", "state": "stopped"}
         return {"role": "replica", "state": "streaming" if self.follows else "starting"}
 
     def _streams(self) -> list[dict[str, str]]:
@@ -133,7 +140,8 @@ class Member:
             self._lease = await etcd.grant(TTL_S)
         found = {one.key.removeprefix(ROOT): one for one in (await etcd.range(ROOT, prefix=True)).keys}
         if f"members/{self.name}" not in found or found[f"members/{self.name}"].lease != self._lease:
-            place = msgspec.json.encode({"api_url": f"http://{self.name}:8008/patroni", "state": "running"})
+            urls = {"api_url": f"http://{self.name}:8008/patroni", "conn_url": f"postgres://{self.name}:5432/postgres"}
+            place = msgspec.json.encode(urls | {"state": "running"})
             await etcd.transact((), [Put(f"{ROOT}members/{self.name}", place, self._lease)])
         leader = found["leader"].value.decode() if "leader" in found else ""
         if leader == self.name:
@@ -192,7 +200,7 @@ class Member:
         may = (
             other is not None
             and place is not None
-            and other.follows == self.name
+            and (self.stopped or other.follows == self.name)
             and other.name in (_sync(found) or ())
         )
         if wanted["leader"] != self.name or not may or other is None or place is None:
@@ -200,6 +208,9 @@ class Member:
             return False
         if self.role == "primary":
             self._step_down()  # from here on it acknowledges nothing
+            self.stopped, self._lets_go_s = True, self.clock.monotonic_s() + LETS_GO_S
+        if self.clock.monotonic_s() < self._lets_go_s:
+            return True
         if other.writes.keys() >= self.writes.keys():
             handed: list[Put | Delete] = [
                 _agreed(other.name, ""),
@@ -212,7 +223,7 @@ class Member:
         return True
 
     def _promote(self, waits_for: str) -> None:
-        self.role, self.follows, self.waits_for = "primary", "", waits_for
+        self.role, self.follows, self.waits_for, self.stopped = "primary", "", waits_for, False
         self.promoted_s = self._world.loop.now_s
         self._world.history.note("a database promoted")
         self._world.history.add(Promoted(self.name, tuple(self.writes)))
@@ -225,6 +236,7 @@ class Member:
         """Follows the primary: what that one does not have is taken back, what is missing is copied."""
         if self.role == "primary":
             self._step_down()
+        self.stopped = False
         primary = self._world.pair.members[leader]
         if not (primary.lives and primary.role == "primary"):
             self.follows = ""
@@ -322,6 +334,12 @@ class Pair:
         if not await self._world.sights.ask(site, member.name, timeout_s, lambda: member.lives):
             raise rest.SilentError(f"{member.name} gave no answer")
         return member.says()
+
+    async def refuses(self, site: str, url: str) -> bool:
+        """Whether a host says to somebody in a site that no database listens there."""
+        member = self.members[url.removeprefix("postgres://").partition(":")[0]]
+        answers = await self._world.sights.ask(site, member.name, REFUSES_S, lambda: member.lives)
+        return answers and member.stopped
 
     def has_come_about(self, command: Command) -> bool:
         """Whether what a command asks for is so: seen from outside, whatever its driver says."""

@@ -176,6 +176,7 @@ def takeover(cluster: Cluster, survivor: str, lost: str) -> Change | Refused | D
         (
             cluster._synchronous_are(survivor),
             Delete(f"{cluster.root}members/{lost}"),
+            *([Delete(f"{cluster.root}failover")] if "failover" in cluster.keys else ()),  # it was the lost one's to do
             Put(f"{cluster.root}leader", survivor.encode(), lease),
         ),
     )
@@ -246,6 +247,37 @@ def switchover(cluster: Cluster, primary: str, to: str) -> Change | Refused | Do
     return Change(
         cluster.unchanged("leader", "sync", "failover", "config"),
         (Put(f"{cluster.root}failover", _encode(wanted)), *cluster._wake()),
+    )
+
+
+def hand_over(cluster: Cluster, primary: str, to: str) -> Change | Refused | Done:
+    """The second half of a switchover, once the primary has stopped: the key need not wait for its Patroni.
+
+    Patroni lets go of the key one to two seconds after PostgreSQL has ended, because it looks once a second. Who stands
+    in `sync` has everything that was acknowledged, as in a takeover; the old primary keeps its place, and follows.
+    """
+    if cluster.leader == to:
+        return Done()
+    if (cluster.leader, cluster.primary_of_sync) != (primary, primary):
+        return Refused.PRIMARY_CHANGED
+    if cluster.switchover != {"leader": primary, "member": to}:
+        return Refused.SWITCHOVER_DROPPED
+    if cluster.commits_by_quorum:
+        return Refused.QUORUM_COMMIT
+    if not cluster.is_synchronous(to):
+        return Refused.NOT_SYNCHRONOUS
+    if cluster.paused:
+        return Refused.PAUSED
+    lease = cluster.keys[f"members/{to}"].lease if cluster.member(to) else 0
+    if lease == 0:
+        return Refused.SURVIVOR_ABSENT
+    return Change(
+        cluster.unchanged("leader", "sync", "failover"),
+        (
+            cluster._synchronous_are(to),
+            Delete(f"{cluster.root}failover"),
+            Put(f"{cluster.root}leader", to.encode(), lease),
+        ),
     )
 
 

@@ -7,9 +7,12 @@
 Each reads all keys of the database at one revision, refuses with a named reason, or changes them in one transaction
 with what is to be known of it (cluster.py has both, pure). Then it waits, no longer than `within_s`, until the engine
 says that it is so; what it does not say in time is unknown, and trying again is harmless: the drafts' ids tell that
-the transaction was done. A switchover is Patroni's own to do, and it drops one that it cannot do. A condition that did
-not hold is read and decided anew, a few times; an etcd that cannot agree just now, because its leader burned too, is
-asked again for `agree_s`.
+the transaction was done. A condition that did not hold is read and decided anew, a few times; an etcd that cannot agree
+just now, because its leader burned too, is asked again for `agree_s`.
+
+A switchover has two transactions. The first asks Patroni, which stops the primary, and drops what it cannot do. Once the
+primary's Patroni says that it stops it, and its host that nobody listens there any more, the second hands the key over;
+Patroni would do so by itself, one to two seconds later. Whoever is first, the other's comes to nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from binome.core.entry import Draft
 from binome.core.plan import Command, Outcome
@@ -46,7 +49,11 @@ ALIVE_WITHIN_S = 0.15
 """How long a standby that is said to be lost may take to contradict; while we wait for it, writes stand still."""
 
 Decide = Callable[[Cluster], Change | Refused | Done]
-Drafts = Callable[[Command], Sequence[Draft]]
+Stage = Literal["asked", "moved"]
+"""Whether a transaction only asks Patroni for something, or makes it so."""
+Drafts = Callable[[Command, Stage], Sequence[Draft]]
+Refuses = Callable[[str], Awaitable[bool]]
+"""Whether nobody listens at a member's `conn_url`, as `rest.refuses` says."""
 
 
 class Ask(Protocol):
@@ -60,7 +67,7 @@ class PatroniDatabase:
     """A `Driver` for `database.takeover`, `database.release` and `database.switchover`.
 
     `facts` gives what is to be in the journal of a command's transaction: at least one draft, of an id that follows
-    from the command's; `ask` asks a member's Patroni how it is.
+    from the command's and from the stage; `ask` asks a member's Patroni how it is, `refuses` its PostgreSQL's port.
     """
 
     def __init__(
@@ -70,11 +77,12 @@ class PatroniDatabase:
         facts: Drafts,
         *,
         ask: Ask = rest.ask,
+        refuses: Refuses = rest.refuses,
         within_s: float = WITHIN_S,
         agree_s: float = AGREE_S,
     ) -> None:
         self._etcd, self._commit, self._facts, self._ask = etcd, commit, facts, ask
-        self._within_s, self._agree_s = within_s, agree_s
+        self._refuses, self._within_s, self._agree_s = refuses, within_s, agree_s
 
     async def carry_out(self, command: Command) -> Outcome:
         """Done once the engine says so; failed, with a `Refused`, where nothing was done; else unknown."""
@@ -111,17 +119,23 @@ class PatroniDatabase:
         return await self._until(released, f"{primary} does not say that it waits for {lost} no longer")
 
     async def _switchover(self, command: Command, scope: str, primary: str, to: str) -> Outcome:
-        changed = await self._change(command, scope, (primary, to), lambda now: keys.switchover(now, primary, to))
+        names = (primary, to)
+        changed = await self._change(
+            command, scope, names, lambda now: keys.switchover(now, primary, to), stage="asked"
+        )
         if isinstance(changed, Refused):
             return Outcome("failed", changed)
         dropped = False
 
         async def ended() -> bool:
             nonlocal dropped
-            if rest.is_primary(await self._said(changed, to)):
-                return True
             now = await self._read(scope)
+            if now.leader == to:
+                return rest.is_primary(await self._said(now, to))
             dropped = now.leader == primary and not now.switchover
+            if not dropped and now.leader == primary and await self._has_stopped(now, primary):
+                # What is refused here is Patroni's to see through, or to drop.
+                await self._change(command, scope, names, lambda now: keys.hand_over(now, primary, to))
             return dropped
 
         outcome = await self._until(ended, f"{to} does not say yet that it is primary")
@@ -139,7 +153,14 @@ class PatroniDatabase:
     # -- within
 
     async def _change(
-        self, command: Command, scope: str, names: Sequence[str], decide: Decide, *, not_if_alive: str = ""
+        self,
+        command: Command,
+        scope: str,
+        names: Sequence[str],
+        decide: Decide,
+        *,
+        not_if_alive: str = "",
+        stage: Stage = "moved",
     ) -> Cluster | Refused:
         """Decides and commits until it is done; the keys that it was decided from, or why it is not done."""
         if not keys.are_names(scope, *names):
@@ -154,7 +175,7 @@ class PatroniDatabase:
                     return decided
                 if not_if_alive and isinstance(decided, Change) and await self._streams(now, not_if_alive):
                     return Refused.STANDBY_ALIVE
-                if isinstance(decided, Done) or await self._commit(self._facts(command), *decided):
+                if isinstance(decided, Done) or await self._commit(self._facts(command, stage), *decided):
                     return now
                 moved += 1
             except (EtcdError, EtcdUnknownError, StoreError, AppendUnknownError):
@@ -168,6 +189,12 @@ class PatroniDatabase:
 
     async def _streams(self, cluster: Cluster, member: str) -> bool:
         return rest.streams(await self._said(cluster, member, ALIVE_WITHIN_S))
+
+    async def _has_stopped(self, cluster: Cluster, member: str) -> bool:
+        """Whether a primary has ended as Patroni wanted: all that it wrote has gone to the standbys that stream."""
+        if not rest.is_stopping(await self._said(cluster, member)):
+            return False
+        return await self._refuses(str(cluster.member(member).get("conn_url", "")))
 
     async def _said(self, cluster: Cluster, member: str, timeout_s: float = 0.5) -> Mapping[str, Any]:
         """What a member's Patroni says of itself; nothing where it does not answer."""

@@ -1,4 +1,4 @@
-"""Asking a member's Patroni how it is: one HTTP request, with an end to all waiting.
+"""Asking a member how it is: its Patroni by one HTTP request, its PostgreSQL by its port; all waiting has an end.
 
 It is written on asyncio's streams, because an agent runs it, and stays small. Answers are JSON objects of a few
 kilobytes; a server that sends more than LARGEST_BYTES is not Patroni.
@@ -63,6 +63,31 @@ async def _asked(place: Place, path: str) -> Mapping[str, Any]:
     if not isinstance(document, dict):
         raise ValueError("an answer that is none of Patroni's")
     return document
+
+
+async def refuses(url: str, timeout_s: float = 0.2) -> bool:
+    """Whether nobody listens where a member's `conn_url` says that its PostgreSQL does: the host says so itself."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if not host or not port:
+        return False
+    try:
+        async with asyncio.timeout(timeout_s):
+            _, writer = await asyncio.open_connection(host, port)
+    except ConnectionRefusedError:
+        return True
+    except OSError:  # TimeoutError is one: silence is no word
+        return False
+    writer.transport.abort()
+    return False
+
+
+def is_stopping(said: Mapping[str, Any]) -> bool:
+    """Whether Patroni is stopping its PostgreSQL, or has."""
+    return said.get("state") in ("stopping", "stopped")
 
 
 def is_primary(said: Mapping[str, Any]) -> bool:
