@@ -319,6 +319,97 @@ def test_a_lost_standby_is_released_so_that_writes_go_on() -> None:
     assert len(night.verbs()) == 3
 
 
+@pytest.mark.parametrize("release", ["done", "failed"])
+def test_a_standby_that_is_back_before_its_loss_is_over_is_not_released_again(release: str) -> None:
+    night = Night(None, DatabaseSeen("database", "gra-db", ("sbg-db",)))
+    night.answer = lambda command: release if command.verb == RELEASE else "done"
+    night.happens(BURNS)
+    night.happens(DatabaseSeen("database", "gra-db", ("sbg-db",)))
+    night.pass_(60)
+    assert night.verbs().count(RELEASE) == 1
+    night.happens(SiteHeard("strasbourg"))
+    night.happens(BURNS)
+    assert night.verbs().count(RELEASE) == 2, "the next loss is another one"
+
+
+def test_a_release_that_did_not_come_to_its_transaction_is_tried_again() -> None:
+    night = Night(None, DatabaseSeen("database", "gra-db", ("sbg-db",)))
+    night.answer = lambda command: "failed" if command.verb == "traffic.fence" else "done"
+    night.happens(BURNS)
+    assert night.verbs() == ["traffic.fence", "traffic.unfence"] * ATTEMPTS
+
+
+def three_members() -> Estate:
+    """The example, whose database has a third member in Paris."""
+    return load(TEXT.replace("on: [gra-db, sbg-db]", "on: [gra-db, sbg-db, par-spare]", 1).encode())
+
+
+def test_a_survivor_whose_member_is_down_on_a_living_server_stands_back_for_one_that_works() -> None:
+    night = Night(three_members(), DatabaseSeen("database", "sbg-db", ("gra-db", "par-spare")))
+    down = {"database@gra-db": Agreed(Verdict.DOWN, BEGIN_MS - 3_000, ("gra-edge", "par-watch"))}
+    night.append([Draft("seen", BEGIN_MS, "test", VerdictsAgreed(down, True))])
+    night.happens(BURNS)
+    assert (night.verbs(), night.primary()) == (TAKEOVER, "par-spare")
+
+
+def test_a_survivor_that_does_not_come_is_followed_by_another_one() -> None:
+    night = Night(three_members(), DatabaseSeen("database", "sbg-db", ("gra-db", "par-spare")))
+    night.answer = lambda command: "failed" if command.arguments.get("survivor") == "gra-db" else "done"
+    night.happens(BURNS)
+    asked = [command.arguments["survivor"] for command in night.done if command.verb == PROMOTE]
+    assert (asked, night.primary()) == (["gra-db", "par-spare"], "par-spare")
+
+
+def test_a_takeover_that_leaves_too_little_is_made_and_says_so() -> None:
+    night = burned(littoral(replication="synchronous\n    load: 500\n    capacity: 400"))
+    (made,) = [fact for fact in night.facts if isinstance(fact, PlanMade)]
+    assert (made.why, night.verbs()) == ("strasbourg is lost; degraded: what is left carries 400 of 500", TAKEOVER)
+    night = burned(littoral(replication="synchronous\n    load: 400\n    capacity: 400"))
+    (made,) = [fact for fact in night.facts if isinstance(fact, PlanMade)]
+    assert made.why == "strasbourg is lost"
+
+
+def switching(estate: Estate | None = None) -> Night:
+    """A night in which a switchover is under way, and nothing has come of it yet."""
+    night = Night(estate, SEEN)
+    night.answer = lambda command: "unknown" if command.verb == SWITCH else "done"
+    night.happens(SwitchoverAsked("s1", "database", "", "ops-1"))
+    assert night.verbs() == [SWITCH]
+    return night
+
+
+def test_a_primary_that_is_lost_during_a_switchover_is_taken_over_from_at_once() -> None:
+    night = switching()
+    night.happens(BURNS)
+    assert night.verbs() == [SWITCH, *TAKEOVER]
+    assert night.primary() == "gra-db"
+    assert night.state.answers["s1"].startswith("it failed: its primary is lost")
+    assert night.state.plans == {}
+
+
+def test_a_switchover_goes_on_where_its_primary_must_not_be_taken_over_from() -> None:
+    night = switching(littoral(takeover="manual"))
+    night.happens(BURNS)
+    assert (night.reasons(), night.verbs()) == ([Refused.MANUAL.value], [SWITCH])
+    assert [plan.state for plan in night.state.plans.values()] == ["open"]
+
+
+def test_a_person_may_end_a_switchover_whose_primary_is_lost() -> None:
+    night = switching(littoral(takeover="confirm"))
+    night.happens(BURNS)
+    (wanted,) = [fact for fact in night.facts if isinstance(fact, TakeoverWanted)]
+    night.happens(TakeoverAsked("r1", "database", "ops-1", wanted.code))
+    assert (night.verbs(), night.state.answers["r1"]) == ([SWITCH, *TAKEOVER], "granted")
+
+
+def test_a_standby_that_is_lost_during_a_switchover_is_patronis_to_notice() -> None:
+    night = Night(None, HOME)
+    night.answer = lambda command: "unknown" if command.verb == SWITCH else "done"
+    night.happens(SwitchoverAsked("s1", "database", "", "ops-1"))
+    night.happens(BURNS)
+    assert night.verbs() == [SWITCH]
+
+
 def test_a_quorum_of_probes_is_enough_where_no_lookout_stands_in_what_is_lost() -> None:
     down = dict.fromkeys(
         ["sbg-db", "database@sbg-db"], Agreed(Verdict.DOWN, BEGIN_MS - 3_000, ("gra-edge", "par-watch"))

@@ -15,10 +15,14 @@ a named answer; the first that says no is recorded once a loss, shown, and asked
     is the lost server, or what it stands in, left alone by people? maintenance
     does a standby live that has every acknowledged write?          survivor not synchronous
     (asynchronous databases only) is it not behind by too much?     lag
-    do enough members live to do the work?                          capacity
+    do as many members live as it needs (`need`)?                   capacity
     has the last takeover been long enough ago?                     cooldown
     has this loss not been tried too often already?                 tried enough
     what does the estate's `takeover` say?                          shadow: recorded; confirm: a person is asked; manual
+
+A takeover that leaves too little for the load is made, and says so: degraded is better than down (docs/adr/0053). Where
+the primary is lost while a switchover is under way, that one ends, and the takeover begins at once. A standby is
+released once a loss.
 
 Where nobody can agree any more a person's word is needed (attested.py). What was lost then comes back the same way, and
 its members of etcd one after the other.
@@ -37,12 +41,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import sha256
 
-from binome.analysis.outcome import required
+from binome.analysis.outcome import required, required_for_load
 from binome.core.decision import Decision, View
 from binome.core.entry import Draft, Fact
 from binome.core.lost import Loss, all_lost, losses
 from binome.core.maintenance import CAPABILITY as MAINTENANCE
-from binome.core.plan import PlanMade, Priority, Step
+from binome.core.plan import Plan, PlanCancelled, PlanMade, Priority, Step
 from binome.core.quorum import GROUPS_TO_CONFIRM, groups
 from binome.core.takeover_facts import (
     CAPABILITY,
@@ -65,8 +69,10 @@ from binome.core.takeover_facts import (
     TakeoverShadowed,
     TakeoverSlice,
     TakeoverWanted,
+    is_switchover,
     moved,
 )
+from binome.core.verdict import Verdict
 from binome.estate import Estate
 from binome.estate.model import PostgresqlService
 
@@ -128,20 +134,34 @@ class _Question:
     def on_loss(self, losses: list[Loss]) -> list[Draft]:
         """What is recorded because of the losses: a plan, or why there is none, unless it was said already."""
         holder = self.view.plan_of(self.name)
-        if holder is not None and holder.capability == CAPABILITY:
+        if holder is not None and holder.capability == CAPABILITY and not is_switchover(holder):
             return []  # it is being seen to, or a person is asked to
         lost = all_lost(losses)
         for loss in losses:
             if self.known.primary in loss.servers:
-                return self._on_primary(loss, lost)
+                return self.instead_of(holder, self._on_primary(loss, lost))
+        if holder is not None and holder.capability == CAPABILITY:
+            return []
         for loss in losses:
             gone = [one for one in self.known.synchronous if one in loss.servers]
             if gone and not self.known.leaderless:
                 return self._on_standby(loss, gone)
         return []
 
+    def instead_of(self, holder: Plan | None, drafts: list[Draft]) -> list[Draft]:
+        """A plan of ours where nothing of ours holds the database; else the end of the switchover that does, first.
+
+        Patroni would wait for the lost primary until its lease is over. A switchover has nothing to undo: what it asked
+        of Patroni goes with the transaction that promotes, and if it was through before, that one finds so.
+        """
+        if holder is None or holder.capability != CAPABILITY:
+            return drafts
+        cancelled = PlanCancelled(holder.id, "its primary is lost, and is taken over from")
+        end = Draft(f"{holder.id}/cancelled", self.now_ms, CAPABILITY, cancelled)
+        return [end if isinstance(draft.fact, PlanMade) else draft for draft in drafts]
+
     def _on_primary(self, loss: Loss, lost: frozenset[str]) -> list[Draft]:
-        survivor = self.survivor(lost)
+        survivor = self.survivor(loss, lost)
         reason = self.objection(loss, survivor, lost)
         if reason in (Refused.NO_QUORUM, Refused.NOT_AGREED) and self.service.takeover == "confirm":
             reason = self.objection(loss._replace(confirmed=True), survivor, lost)  # a person answers for that
@@ -167,9 +187,10 @@ class _Question:
         if loss.lasted_ms < self.service.act_after_ms:
             self.wakes.append(self.now_ms + self.service.act_after_ms - loss.lasted_ms)
             return []
-        attempts = self.view.takeover.attempts.get(f"{self.name}/{loss.id}", 0)
-        if attempts >= ATTEMPTS or self.view.plan_of(self.name) is not None:
-            return []
+        slice_, key = self.view.takeover, f"{self.name}/{loss.id}"
+        attempts = slice_.attempts.get(key, 0)
+        if attempts >= ATTEMPTS or key in slice_.released or self.view.plan_of(self.name) is not None:
+            return []  # whom the primary waits for once more after its release is back, though its loss is not over
         steps = (
             Step("traffic.fence", arguments=self._arguments(loss), undo="traffic.unfence"),
             Step(RELEASE, arguments=self._keys(primary=self.known.primary, lost=gone[0])),
@@ -207,12 +228,18 @@ class _Question:
         members = [one for one in self.service.on if one in among]
         return all(one in self.known.synchronous or one == self.known.primary for one in members)
 
-    def survivor(self, lost: frozenset[str]) -> str:
-        """The member that may take over; empty where there is none."""
+    def survivor(self, loss: Loss, lost: frozenset[str]) -> str:
+        """The member that may take over; empty where there is none. After one that failed, another that is as good.
+
+        A server that lives may have a member that does not, so one that is not known to be down goes first.
+        """
         living = [one for one in self.service.on if one not in lost and one != self.known.primary]
         if self.service.replication == "synchronous":
             living = [one for one in living if one in self.known.synchronous]
-        return living[0] if living else ""
+        working = [one for one in living if self.view.looking.verdict(f"{self.name}@{one}") is not Verdict.DOWN]
+        equals = working or living
+        tried = self.view.takeover.attempts.get(f"{self.name}/{loss.id}", 0)
+        return equals[tried % len(equals)] if equals else ""
 
     def objection(self, loss: Loss, survivor: str, lost: frozenset[str], *, attested: bool = False) -> Refused | None:
         """Why this loss must not be taken over now; None where it may. `attested`: a person answers for it."""
@@ -227,8 +254,8 @@ class _Question:
             return Refused.NOT_SYNCHRONOUS
         if self.service.replication != "synchronous" and not attested:
             return Refused.LAG
-        if sum(one not in lost for one in self.service.on) < required(self.service):
-            return Refused.CAPACITY
+        if self._left(lost) < required(self.service):
+            return Refused.CAPACITY  # less load than that is degraded, which is better than nothing
         if not attested and took_over_ms is not None and self.now_ms < took_over_ms + self.service.cooldown_ms:
             self.wakes.append(took_over_ms + self.service.cooldown_ms)
             return Refused.COOLDOWN
@@ -249,7 +276,19 @@ class _Question:
             Step("traffic.move", arguments={**self._arguments(loss), "survivor": survivor}),
             Step("database.verify", server=survivor, arguments={"service": self.name}),
         )
-        return self._made(f"loss/{self.name}/{loss.id}/{attempt}", steps, f"{loss.subject} is lost")
+        lost = frozenset({*loss.servers, self.known.primary})
+        return self._made(f"loss/{self.name}/{loss.id}/{attempt}", steps, f"{loss.subject} is lost{self._short(lost)}")
+
+    def _left(self, lost: frozenset[str]) -> int:
+        return sum(one not in lost for one in self.service.on)
+
+    def _short(self, lost: frozenset[str]) -> str:
+        """How much less than its load what is left carries, in words; empty where it carries it."""
+        left = self._left(lost)
+        if left >= required_for_load(self.service):
+            return ""
+        carried = left * (self.service.capacity or 0)
+        return f"; degraded: what is left carries {carried:g} of {self.service.load:g}"
 
     def switch(self, asked: SwitchoverAsked | FailbackAsked, to: str) -> Draft:
         """The plan of a switchover."""
@@ -299,16 +338,16 @@ def _asked_answer(question: _Question, asked: Asked, losses: list[Loss]) -> Draf
     if isinstance(asked, FailbackAsked):
         return _failback(question, asked, lost)
     holder = question.view.plan_of(question.name)
-    if holder is not None and holder.capability == CAPABILITY:
+    if holder is not None and holder.capability == CAPABILITY and not is_switchover(holder):
         return Refused.HELD
     loss = next((one for one in losses if question.known.primary in one.servers), None)
     if loss is None:
         return Refused.NOTHING_LOST
     if asked.code and asked.code != _code(question.estate, question.name, loss):
         return Refused.WRONG_CODE
-    survivor = question.survivor(lost)
+    survivor = question.survivor(loss, lost)
     reason = question.objection(loss, survivor, lost, attested=True)
-    return reason if reason is not None else question.plan(loss, survivor)
+    return reason if reason is not None else question.instead_of(holder, [question.plan(loss, survivor)])[0]
 
 
 def _failback(question: _Question, asked: FailbackAsked, lost: frozenset[str]) -> Draft | Refused:

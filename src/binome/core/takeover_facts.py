@@ -209,6 +209,7 @@ class TakeoverSlice:
         self.judged: dict[str, Judgement] = {}  # service → of its last loss
         self.took_over_ms: dict[str, int] = {}  # service → when its last takeover began
         self.attempts: dict[str, int] = {}  # "service/loss" → plans made
+        self.released: set[str] = set()  # "service/loss" whose standby was released, or could not be for a reason
         self.asked: dict[str, Asked] = {}
         self._waiting: dict[str, str] = {}  # plan → the request that waits for it
 
@@ -294,6 +295,8 @@ class TakeoverSlice:
             return
         kind, loss = _parts(plan)
         fenced = self.fenced.get(plan.subject, {})
+        if kind == "loss" and _is_settled_release(plan):
+            self.released.add(f"{plan.subject}/{loss}")
         if (kind, plan.state) in (("loss", "undone"), ("unfence", "done")):
             fenced.pop(loss, None)
         if not fenced:
@@ -317,6 +320,18 @@ def moved(command: Command) -> DatabaseMoved:
     if command.verb == RELEASE:
         return DatabaseMoved(command.plan, command.subject, arguments["primary"], arguments["lost"])
     return DatabaseMoved(command.plan, command.subject, arguments["survivor" if command.verb == PROMOTE else "to"])
+
+
+def is_switchover(plan: Plan) -> bool:
+    """Whether a plan moves a database between the living, and is not over."""
+    return plan.state == "open" and plan.steps[0].verb == SWITCH
+
+
+def _is_settled_release(plan: Plan) -> bool:
+    """Whether the release that a plan is for was done, or refused: what was refused is not asked again."""
+    if len(plan.steps) < 2 or plan.steps[1].verb != RELEASE:
+        return False
+    return plan.state == "done" or (plan.state in ("undoing", "undone") and plan.trouble.startswith(f"{RELEASE}:"))
 
 
 def _parts(plan: Plan) -> tuple[str, str]:

@@ -10,9 +10,9 @@ says that it is so; what it does not say in time is unknown, and trying again is
 the transaction was done. A condition that did not hold is read and decided anew, a few times; an etcd that cannot agree
 just now, because its leader burned too, is asked again for `agree_s`.
 
-A switchover has two transactions. The first asks Patroni, which stops the primary, and drops what it cannot do. Once the
-primary's Patroni says that it stops it, and its host that nobody listens there any more, the second hands the key over;
-Patroni would do so by itself, one to two seconds later. Whoever is first, the other's comes to nothing.
+A switchover has two transactions. The first asks Patroni, which stops the primary, and drops what it cannot do. Once
+the primary's Patroni says that it stops it, and its host that nobody listens there any more, the second hands the key
+over; Patroni would do so by itself, one to two seconds later. Whoever is first, the other's comes to nothing.
 """
 
 from __future__ import annotations
