@@ -22,6 +22,7 @@ from binome.core.silence import SiteHeard, SiteSilent
 from binome.core.state import State
 from binome.core.takeover import (
     ATTEMPTS,
+    MEASURED_WITHIN_MS,
     PROMOTE,
     RELEASE,
     SWITCH,
@@ -36,7 +37,7 @@ from binome.core.takeover import (
     TakeoverWanted,
     moved,
 )
-from binome.core.takeover_facts import FAILURES_BEFORE_PAGE, REJOIN_AGAIN_MS, Fenced
+from binome.core.takeover_facts import FAILURES_BEFORE_PAGE, REJOIN_AGAIN_MS, Fenced, StandbyBehind
 from binome.core.verdict import Verdict
 from binome.estate import Estate, load
 
@@ -145,7 +146,11 @@ def test_it_waits_for_act_after_as_measured_and_not_by_the_wall_clock() -> None:
         (Refused.NOT_AGREED, lambda: _in_doubt(Confidence.PROVISIONAL)),
         (Refused.NOT_SYNCHRONOUS, lambda: _on(DatabaseSeen("database", "sbg-db", ()))),
         (Refused.NOT_SYNCHRONOUS, lambda: _on(DatabaseSeen("database", "sbg-db", ("sbg-db",)))),
-        (Refused.LAG, lambda: burned(littoral(replication="asynchronous"))),
+        (Refused.LAG, lambda: _later(burned(asynchronous()))),
+        (Refused.LAG, lambda: burned(asynchronous(""))),
+        (Refused.LAG, lambda: burned(asynchronous(""), _behind(100))),
+        (Refused.LAG, lambda: burned(asynchronous(), _behind(5_001))),
+        (Refused.LAG, lambda: _later(burned(asynchronous(), _behind(100, loss="site/strasbourg/0")))),
         (Refused.CAPACITY, lambda: burned(littoral(replication="synchronous, need: 2".replace(", ", "\n    ")))),
         (Refused.MANUAL, lambda: burned(littoral(takeover="manual"))),
         (Refused.MAINTENANCE, lambda: burned(None, _maintenance("strasbourg"))),
@@ -163,6 +168,20 @@ def test_a_question_that_says_no_is_recorded_by_its_name_once(reason: Refused, n
 
 def two_sites() -> Estate:
     return load(TEXT.replace("on: [gra-edge, sbg-edge, par-watch]", "on: [gra-edge, sbg-edge]").encode())
+
+
+def asynchronous(lag: str = "\n    lag: 5s") -> Estate:
+    return littoral(replication=f"asynchronous{lag}")
+
+
+def _behind(behind_ms: int, member: str = "gra-db", loss: str = "site/strasbourg/1") -> StandbyBehind:
+    return StandbyBehind("database", loss, member, behind_ms)
+
+
+def _later(night: Night) -> Night:
+    assert night.reasons() == [], "it is waited for what is measured"
+    night.pass_(MEASURED_WITHIN_MS / 1000)
+    return night
 
 
 def _in_doubt(confidence: Confidence) -> Night:
@@ -408,6 +427,45 @@ def test_a_standby_that_is_lost_during_a_switchover_is_patronis_to_notice() -> N
     night.happens(SwitchoverAsked("s1", "database", "", "ops-1"))
     night.happens(BURNS)
     assert night.verbs() == [SWITCH]
+
+
+def test_an_asynchronous_standby_takes_over_when_it_is_known_to_be_near_enough() -> None:
+    night = burned(asynchronous())
+    assert (night.verbs(), night.reasons()) == ([], [])
+    night.happens(_behind(5_000))
+    assert (night.verbs(), night.reasons(), night.primary()) == (TAKEOVER, [], "gra-db")
+    assert night.done[1].arguments["asynchronous"] == "yes"
+    (made,) = [fact for fact in night.facts if isinstance(fact, PlanMade)]
+    assert made.why == "strasbourg is lost; gra-db is behind by 5 s"
+
+
+def test_an_asynchronous_standby_that_is_found_to_be_near_enough_later_takes_over_then() -> None:
+    night = burned(asynchronous(), _behind(9_000))
+    assert night.reasons() == [Refused.LAG.value]
+    night.happens(_behind(3_000))
+    assert (night.verbs(), night.primary()) == (TAKEOVER, "gra-db")
+
+
+def test_of_asynchronous_standbys_the_nearest_takes_over() -> None:
+    text = TEXT.replace("on: [gra-db, sbg-db]", "on: [gra-db, sbg-db, par-spare]", 1)
+    estate = load(text.replace("replication: synchronous", "replication: asynchronous\n    lag: 5s").encode())
+    night = burned(estate, _behind(4_000), _behind(300, "par-spare"))
+    assert (night.verbs(), night.primary()) == (TAKEOVER, "par-spare")
+
+
+def test_a_person_may_answer_for_what_an_asynchronous_standby_lacks() -> None:
+    night = _later(burned(asynchronous()))
+    night.happens(TakeoverAsked("r1", "database", "ops-1"))
+    assert (night.verbs(), night.state.answers["r1"]) == (TAKEOVER, "granted")
+
+
+def test_an_asynchronous_database_moves_and_moves_back_though_nobody_is_synchronous() -> None:
+    night = Night(asynchronous(), DatabaseSeen("database", "sbg-db", ()))
+    night.happens(FailbackAsked("r1", "database", "ops-1"))
+    assert (night.state.answers["r1"], night.primary()) == ("granted", "gra-db")
+    night.happens(SwitchoverAsked("r2", "database", "", "ops-1"))
+    assert (night.state.answers["r2"], night.primary()) == ("granted", "sbg-db")
+    assert night.done[-2].arguments == {"scope": "littoral", "primary": "gra-db", "to": "sbg-db", "asynchronous": "yes"}
 
 
 def test_a_quorum_of_probes_is_enough_where_no_lookout_stands_in_what_is_lost() -> None:

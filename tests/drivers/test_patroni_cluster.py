@@ -241,3 +241,83 @@ def test_only_the_lost_member_is_forgotten() -> None:
     change = keys.takeover(seen(state()), "sbg-db", "gra-db")
     assert isinstance(change, Change)
     assert [one for one in change.actions if isinstance(one, Delete)] == [Delete(f"{ROOT}members/gra-db")]
+
+
+def test_an_asynchronous_takeover_hands_over_the_key_where_patroni_agrees_that_nobody_is_synchronous() -> None:
+    etcd = state(sync=None)
+    found = applied(etcd, keys.takeover(seen(etcd), "sbg-db", "gra-db", asynchronous=True))
+    assert found["leader"].value == b"sbg-db"
+    assert found["leader"].lease == found["members/sbg-db"].lease
+    assert "members/gra-db" not in found
+    assert "sync" not in found, "Patroni has none, and gets none"
+
+
+@pytest.mark.parametrize(
+    ("values", "refused"),
+    [
+        ({"sync": {"leader": "gra-db", "sync_standby": None}}, Refused.NOT_SYNCHRONOUS),
+        ({"sync": None, "leader": "par-db"}, Refused.NOT_THE_PRIMARY),
+        ({"sync": None, "leader": None}, Refused.NOT_THE_PRIMARY),
+        ({"sync": None, "config": {"pause": True}}, Refused.PAUSED),
+        ({"sync": None, "members__sbg_db": None}, Refused.SURVIVOR_ABSENT),
+    ],
+)
+def test_an_asynchronous_takeover_is_refused_where_it_is_none_or_nobody_knows_who_was_primary(
+    values: dict[str, Any], refused: Refused
+) -> None:
+    assert keys.takeover(seen(state(**values)), "sbg-db", "gra-db", asynchronous=True) is refused
+
+
+def test_an_asynchronous_switchover_is_patronis_to_judge_and_to_see_through() -> None:
+    etcd = state(sync=None)
+    assert keys.switchover(seen(etcd), "gra-db", "sbg-db") is Refused.NOT_SYNCHRONOUS
+    assert "failover" in applied(etcd, keys.switchover(seen(etcd), "gra-db", "sbg-db", asynchronous=True))
+    assert keys.hand_over(seen(etcd), "gra-db", "sbg-db") is Refused.PRIMARY_CHANGED
+    behind = state(sync={"leader": "gra-db", "sync_standby": None})
+    assert keys.switchover(seen(behind), "gra-db", "sbg-db", asynchronous=True) is Refused.NOT_SYNCHRONOUS
+
+
+ASKED = {"leader": "gra-db", "member": "sbg-db"}
+
+
+def test_the_key_of_a_primary_that_has_stopped_is_handed_over_and_it_keeps_its_place() -> None:
+    etcd = state(failover=ASKED)
+    found = applied(etcd, keys.hand_over(seen(etcd), "gra-db", "sbg-db"))
+    assert (found["leader"].value, found["leader"].lease) == (b"sbg-db", found["members/sbg-db"].lease)
+    assert msgspec.json.decode(found["sync"].value) == {"leader": "sbg-db", "sync_standby": None, "quorum": 0}
+    assert "failover" not in found
+    assert "members/gra-db" in found
+    assert keys.hand_over(seen(etcd), "gra-db", "sbg-db") == Done()
+
+
+@pytest.mark.parametrize(
+    ("values", "refused"),
+    [
+        ({"leader": "par-db"}, Refused.PRIMARY_CHANGED),
+        ({"leader": None}, Refused.PRIMARY_CHANGED),
+        ({"sync": {"leader": "par-db", "sync_standby": "sbg-db"}}, Refused.PRIMARY_CHANGED),
+        ({"failover": None}, Refused.SWITCHOVER_DROPPED),
+        ({"failover": {}}, Refused.SWITCHOVER_DROPPED),
+        ({"failover": {"leader": "gra-db", "member": "par-db"}}, Refused.SWITCHOVER_DROPPED),
+        ({"sync": {"leader": "gra-db", "sync_standby": "par-db"}}, Refused.NOT_SYNCHRONOUS),
+        ({"sync": {"leader": "gra-db", "sync_standby": "sbg-db", "quorum": 1}}, Refused.QUORUM_COMMIT),
+        ({"config": {"pause": True}}, Refused.PAUSED),
+        ({"members__sbg_db": None}, Refused.SURVIVOR_ABSENT),
+    ],
+)
+def test_the_key_is_patronis_to_hand_over_where_anything_is_otherwise(values: dict[str, Any], refused: Refused) -> None:
+    assert keys.hand_over(seen(state(**{"failover": ASKED} | values)), "gra-db", "sbg-db") is refused
+
+
+@pytest.mark.parametrize("moved", ["leader", "sync", "failover"])
+def test_the_key_is_not_handed_over_once_anything_has_moved(moved: str) -> None:
+    etcd = state(failover=ASKED)
+    change = keys.hand_over(seen(etcd), "gra-db", "sbg-db")
+    assert isinstance(change, Change)
+    etcd.transact((), [Put(f"{ROOT}{moved}", etcd.range(f"{ROOT}{moved}").keys[0].value)])
+    assert not etcd.transact(*change).succeeded
+
+
+def test_what_was_asked_of_a_lost_primary_goes_with_its_key() -> None:
+    etcd = state(failover=ASKED)
+    assert "failover" not in applied(etcd, keys.takeover(seen(etcd), "sbg-db", "gra-db"))

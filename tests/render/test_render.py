@@ -93,11 +93,11 @@ def test_the_members_of_etcd_agree_on_who_they_are() -> None:
     assert parsed(estate, "sbg-db", "etcd.yml", rejoin=True)["initial-cluster-state"] == "existing"
 
 
-def test_patroni_asks_the_nearest_etcd_first() -> None:
+def test_patroni_asks_the_nearest_etcd_first_and_that_beside_the_other_database_last() -> None:
     assert parsed(littoral(), "sbg-db", "patroni.yml")["etcd3"]["hosts"] == [
         "127.0.0.1:2379",
-        "10.20.1.12:2379",
         "10.20.3.10:2379",
+        "10.20.1.12:2379",
     ]
 
 

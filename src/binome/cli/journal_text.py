@@ -18,7 +18,7 @@ from binome.core.plan import PlanCancelled, PlanClosed, PlanMade, StepEnded, Ste
 from binome.core.scope import Confidence, ScopeChanged, ScopeEnded, ScopeOpened
 from binome.core.silence import SiteHeard, SiteSilent
 from binome.core.state import VOCABULARY
-from binome.core.takeover_facts import DatabaseMoved, SwitchoverBegun, TakeoverAttested
+from binome.core.takeover_facts import DatabaseMoved, StandbyBehind, SwitchoverBegun, TakeoverAttested
 from binome.core.verdict import Verdict as Believed
 from binome.journal.verify import Verdict
 
@@ -88,7 +88,8 @@ def words(fact: Fact, at_ms: int) -> str:
         case UnknownFact():
             said = _unknown(fact.raw)
         case _:
-            said = _asked(fact, at_ms) or _seen(fact) or _fields(msgspec.to_builtins(msgspec.structs.asdict(fact)))
+            said = _asked(fact, at_ms) or _seen(fact) or _of_databases(fact)
+            said = said or _fields(msgspec.to_builtins(msgspec.structs.asdict(fact)))
     return said
 
 
@@ -136,6 +137,17 @@ def _seen(fact: Fact) -> str:
             return f"{fact.site} for {fact.lasted_ms / 1000:.1f} s{seen}{_unless(fact.confirmed)}"
         case SiteHeard():
             return fact.site
+        case ProductUnusable():
+            since, services = _local(fact.since_ms, "%H:%M:%S"), _names(fact.services)
+            return f"{fact.product} since {since}, without {services}{_unless(fact.confirmed)}"
+        case ProductUsable():
+            return f"{fact.product} since {_local(fact.since_ms, '%H:%M:%S')}"
+    return ""
+
+
+def _of_databases(fact: Fact) -> str:
+    """What a database did, or what was done to it, in words; empty for any other fact."""
+    match fact:
         case DatabaseSeen():
             behind = (
                 f"{_names(fact.synchronous)} has every write" if fact.synchronous else "nobody else has every write"
@@ -144,16 +156,13 @@ def _seen(fact: Fact) -> str:
         case DatabaseMoved():
             released = f", {fact.released} is waited for no longer" if fact.released else ""
             return f"{fact.service}: {fact.primary} is primary{released}; {fact.plan}"
+        case StandbyBehind():
+            return f"{fact.service}: {fact.member} is behind by {fact.behind_ms / 1000:.1f} s at most"
         case SwitchoverBegun():
             return f"{fact.service}: Patroni was asked to move it to {fact.to}; {fact.plan}"
         case TakeoverAttested():
             lossy, sites = "; it may lack writes" if fact.lossy else "", _names(tuple(fact.sites))
             return f"{fact.service}: {fact.survivor} goes on, {fact.who} attests that {sites} is off{lossy}"
-        case ProductUnusable():
-            since, services = _local(fact.since_ms, "%H:%M:%S"), _names(fact.services)
-            return f"{fact.product} since {since}, without {services}{_unless(fact.confirmed)}"
-        case ProductUsable():
-            return f"{fact.product} since {_local(fact.since_ms, '%H:%M:%S')}"
     return ""
 
 

@@ -16,6 +16,7 @@ from binome.core.takeover_facts import (
     AskedRefused,
     DatabaseMoved,
     FailbackAsked,
+    StandbyBehind,
     SwitchoverAsked,
     SwitchoverBegun,
     TakeoverAsked,
@@ -28,7 +29,7 @@ from binome.core.takeover_facts import (
 TOLD = (
     *(SiteSilent, SiteHeard, LookoutsHeard, LeadershipTaken, PlanMade, StepEnded, PlanCancelled, PlanClosed),
     *(TakeoverRefused, TakeoverShadowed, TakeoverWanted, TakeoverAsked, SwitchoverAsked, AskedRefused),
-    *(TakeoverAttested, FailbackAsked, SwitchoverBegun),
+    *(TakeoverAttested, FailbackAsked, SwitchoverBegun, StandbyBehind),
     *(DatabaseSeen, DatabaseMoved, MaintenanceAsked, MaintenanceEndAsked, ProductUnusable, ProductUsable),
 )
 """Facts of others that belong into a log book."""
@@ -39,9 +40,18 @@ def names_of(fact: Fact, subject_of: Callable[[str], str]) -> set[str]:
     match fact:
         case SiteSilent() | SiteHeard():
             return {fact.site}
-        case TakeoverRefused() | TakeoverShadowed() | TakeoverWanted() | TakeoverAsked() | SwitchoverAsked():
+        case TakeoverRefused() | TakeoverShadowed() | TakeoverWanted():
             return {fact.service}
-        case DatabaseSeen() | DatabaseMoved() | TakeoverAttested() | FailbackAsked() | SwitchoverBegun():
+        case TakeoverAsked() | SwitchoverAsked() | FailbackAsked():
+            return {fact.service}
+        case (
+            DatabaseSeen()
+            | DatabaseMoved()
+            | TakeoverAttested()
+            | FailbackAsked()
+            | SwitchoverBegun()
+            | StandbyBehind()
+        ):
             return {fact.service}
         case PlanMade() | MaintenanceAsked() | MaintenanceEndAsked():
             return {fact.subject}

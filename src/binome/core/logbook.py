@@ -33,6 +33,7 @@ from binome.core.takeover_facts import (
     AskedRefused,
     DatabaseMoved,
     FailbackAsked,
+    StandbyBehind,
     SwitchoverAsked,
     SwitchoverBegun,
     TakeoverAsked,
@@ -109,6 +110,8 @@ def _of_work(fact: Fact) -> str:
         case DatabaseMoved():
             released = f"; it waits for {fact.released} no longer" if fact.released else ""
             return f"{fact.service}: {fact.primary} is primary now{released}"
+        case StandbyBehind():
+            return f"{fact.member} is at most {_for(fact.behind_ms)} behind the primary that is lost"
         case SwitchoverBegun():
             return f"{fact.service}: Patroni was asked to move it to {fact.to}"
         case TakeoverRefused():

@@ -103,6 +103,8 @@ ATTEMPTS = 3
 """So many plans are made for one loss; each that was undone had a reason that may pass."""
 
 JOIN = "agreement.join"
+MEASURED_WITHIN_MS = 3_000
+"""So long after a loss it is waited for how far an asynchronous standby is behind."""
 
 
 def decide(estate: Estate, view: View, now_ms: int) -> Decision:
@@ -162,6 +164,8 @@ class _Question:
 
     def _on_primary(self, loss: Loss, lost: frozenset[str]) -> list[Draft]:
         survivor = self.survivor(loss, lost)
+        if self._is_being_measured(loss, survivor):
+            return []
         reason = self.objection(loss, survivor, lost)
         if reason in (Refused.NO_QUORUM, Refused.NOT_AGREED) and self.service.takeover == "confirm":
             reason = self.objection(loss._replace(confirmed=True), survivor, lost)  # a person answers for that
@@ -211,7 +215,7 @@ class _Question:
     def _let_in(self, fenced: Fenced) -> Draft | None:
         """The next plan that lets in who was fenced off because of one loss; None while it is not whole."""
         arguments = {"service": self.name, "lost": " ".join(sorted(fenced.servers))}
-        whole = self.service.replication != "synchronous" or self.is_whole(fenced.servers)
+        whole = self.is_whole(fenced.servers)
         due = bool(fenced.again_ms) and self.now_ms >= fenced.again_ms
         if not fenced.opened or (due and not whole):
             plan = f"open/{self.name}/{fenced.loss}/{self.known.number}-{fenced.failures}"
@@ -223,8 +227,27 @@ class _Question:
         plan = f"unfence/{self.name}/{fenced.loss}/{self.known.number}"
         return self._made(plan, (Step("traffic.unfence", arguments=arguments),), "it is whole again")
 
+    @property
+    def is_synchronous(self) -> bool:
+        """Whether a write is acknowledged when a standby has it."""
+        return self.service.replication == "synchronous"
+
+    def _is_being_measured(self, loss: Loss, survivor: str) -> bool:
+        """Whether it will soon be known how far the survivor of an asynchronous database is behind."""
+        until_ms = loss.since_ms + MEASURED_WITHIN_MS
+        known = self.view.takeover.behind_ms(self.name, loss.id, survivor) is not None
+        if self.service.lag_ms is None or self.is_synchronous or not survivor or known or self.now_ms >= until_ms:
+            return False
+        self.wakes.append(until_ms)
+        return True
+
     def is_whole(self, among: frozenset[str]) -> bool:
-        """Whether each member among these servers leads, or has every acknowledged write."""
+        """Whether each member among these servers leads, or has every acknowledged write.
+
+        Of a database that is asynchronous that is not known of any, and asked of none.
+        """
+        if not self.is_synchronous:
+            return True
         members = [one for one in self.service.on if one in among]
         return all(one in self.known.synchronous or one == self.known.primary for one in members)
 
@@ -234,10 +257,14 @@ class _Question:
         A server that lives may have a member that does not, so one that is not known to be down goes first.
         """
         living = [one for one in self.service.on if one not in lost and one != self.known.primary]
-        if self.service.replication == "synchronous":
+        if self.is_synchronous:
             living = [one for one in living if one in self.known.synchronous]
         working = [one for one in living if self.view.looking.verdict(f"{self.name}@{one}") is not Verdict.DOWN]
         equals = working or living
+        if not self.is_synchronous:
+            behind = {one: self.view.takeover.behind_ms(self.name, loss.id, one) for one in equals}
+            known = [ms for ms in behind.values() if ms is not None]
+            equals = [one for one in equals if behind[one] == min(known)] if known else equals
         tried = self.view.takeover.attempts.get(f"{self.name}/{loss.id}", 0)
         return equals[tried % len(equals)] if equals else ""
 
@@ -252,8 +279,10 @@ class _Question:
             return Refused.MAINTENANCE
         if not survivor:
             return Refused.NOT_SYNCHRONOUS
-        if self.service.replication != "synchronous" and not attested:
-            return Refused.LAG
+        if not self.is_synchronous and not attested:
+            behind_ms = slice_.behind_ms(name, loss.id, survivor)
+            if behind_ms is None or self.service.lag_ms is None or behind_ms > self.service.lag_ms:
+                return Refused.LAG
         if self._left(lost) < required(self.service):
             return Refused.CAPACITY  # less load than that is degraded, which is better than nothing
         if not attested and took_over_ms is not None and self.now_ms < took_over_ms + self.service.cooldown_ms:
@@ -277,7 +306,15 @@ class _Question:
             Step("database.verify", server=survivor, arguments={"service": self.name}),
         )
         lost = frozenset({*loss.servers, self.known.primary})
-        return self._made(f"loss/{self.name}/{loss.id}/{attempt}", steps, f"{loss.subject} is lost{self._short(lost)}")
+        why = f"{loss.subject} is lost{self._behind(loss, survivor)}{self._short(lost)}"
+        return self._made(f"loss/{self.name}/{loss.id}/{attempt}", steps, why)
+
+    def _behind(self, loss: Loss, survivor: str) -> str:
+        """What may be lost with the primary, in words; empty where nothing can be."""
+        if self.is_synchronous:
+            return ""
+        behind_ms = self.view.takeover.behind_ms(self.name, loss.id, survivor)
+        return f"; {survivor} is behind by {'nobody knows what' if behind_ms is None else f'{behind_ms / 1000:g} s'}"
 
     def _left(self, lost: frozenset[str]) -> int:
         return sum(one not in lost for one in self.service.on)
@@ -298,7 +335,8 @@ class _Question:
 
     def _keys(self, **names: str) -> dict[str, str]:
         """The arguments of what is done by Patroni's keys."""
-        return {"scope": self.service.patroni.scope or self.name, **names}
+        lossy = {} if self.is_synchronous else {"asynchronous": "yes"}
+        return {"scope": self.service.patroni.scope or self.name, **names, **lossy}
 
     def _arguments(self, loss: Loss) -> dict[str, str]:
         return {"service": self.name, "lost": " ".join(sorted(loss.servers))}
@@ -372,8 +410,9 @@ def _switchover(
         return Refused.HELD
     if known.leaderless or known.primary in lost or (wanted and wanted in lost):
         return Refused.SOMETHING_LOST
-    to = wanted or next((one for one in known.synchronous if one not in lost), "")
-    if to not in known.synchronous and question.service.replication == "synchronous":
+    may = known.synchronous if question.is_synchronous else [one for one in members if one != known.primary]
+    to = wanted or next((one for one in may if one not in lost), "")
+    if to not in may:
         return Refused.NOT_SYNCHRONOUS
     return question.switch(asked, to)
 

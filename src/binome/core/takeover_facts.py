@@ -68,6 +68,15 @@ class TakeoverWanted(Fact, frozen=True, tag="takeover-wanted"):
     code: str
 
 
+class StandbyBehind(Fact, frozen=True, tag="standby-behind"):
+    """How far a member of an asynchronous database is behind a lost primary, at most (lag.py)."""
+
+    service: str
+    loss: str
+    member: str
+    behind_ms: int
+
+
 class TakeoverAsked(Fact, frozen=True, tag="takeover-asked"):
     """A person wants a lost primary taken over. `code` is that of the page that asked; empty where nobody asked."""
 
@@ -156,6 +165,7 @@ FACTS = (
     TakeoverRefused,
     TakeoverShadowed,
     TakeoverWanted,
+    StandbyBehind,
     TakeoverAsked,
     SwitchoverAsked,
     FailbackAsked,
@@ -209,6 +219,7 @@ class TakeoverSlice:
         self.judged: dict[str, Judgement] = {}  # service → of its last loss
         self.took_over_ms: dict[str, int] = {}  # service → when its last takeover began
         self.attempts: dict[str, int] = {}  # "service/loss" → plans made
+        self._behind: dict[tuple[str, str], StandbyBehind] = {}  # (service, member) → at its last loss
         self.released: set[str] = set()  # "service/loss" whose standby was released, or could not be for a reason
         self.asked: dict[str, Asked] = {}
         self._waiting: dict[str, str] = {}  # plan → the request that waits for it
@@ -226,6 +237,8 @@ class TakeoverSlice:
                 self.judged[fact.service] = Judgement(fact.loss, "shadow", fact.survivor)
             case TakeoverWanted():
                 self.judged[fact.service] = Judgement(fact.loss, "confirm", fact.survivor, fact.code)
+            case StandbyBehind():
+                self._behind[fact.service, fact.member] = fact
             case TakeoverAsked() | SwitchoverAsked() | FailbackAsked():
                 self.asked[fact.request] = fact
             case RejoinEnded():
@@ -236,6 +249,11 @@ class TakeoverSlice:
             case AskedRefused():
                 self.asked.pop(fact.request, None)
                 yield fact.request, fact.reason
+
+    def behind_ms(self, service: str, loss: str, member: str) -> int | None:
+        """How far a member is behind the primary that this loss took, at most; None where nobody knows."""
+        known = self._behind.get((service, member))
+        return known.behind_ms if known is not None and known.loss == loss else None
 
     def _database_moved(self, fact: DatabaseMoved, at_ms: int) -> None:
         before = self.databases.get(fact.service)

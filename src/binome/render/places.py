@@ -93,10 +93,17 @@ def etcd_url(options: EtcdService, endpoint: str) -> str:
 
 
 def etcd_endpoints(estate: Estate, service: str, server: str) -> list[str]:
-    """The endpoints of an etcd service as a server should try them: on itself, in its site, elsewhere."""
-    site = estate.servers[server].site
+    """The endpoints of an etcd service as a server should try them: on itself, in its site, elsewhere.
+
+    Elsewhere, those last that stand in a site with a member of a database: when the own member does not answer it is
+    because one of these sites burns, and a Patroni that asks there waits for a second before it may promote.
+    """
+    where = {name: one.site for name, one in estate.servers.items()}
+    databases = (one for one in estate.services.values() if isinstance(one, PostgresqlService))
+    burning = {where[member] for one in databases for member in one.on}
     members = sorted(
-        estate.services[service].on, key=lambda member: (member != server, estate.servers[member].site != site)
+        estate.services[service].on,
+        key=lambda member: (member != server, where[member] != where[server], where[member] in burning),
     )
     return [
         endpoint("127.0.0.1" if member == server else address_of(estate, member), ETCD_CLIENT_PORT)

@@ -152,12 +152,17 @@ def are_names(*names: str) -> bool:
     return all(_NAME.fullmatch(name) for name in names)
 
 
-def takeover(cluster: Cluster, survivor: str, lost: str) -> Change | Refused | Done:
-    """The survivor is the primary in place of the lost one."""
+def takeover(cluster: Cluster, survivor: str, lost: str, *, asynchronous: bool = False) -> Change | Refused | Done:
+    """The survivor is the primary in place of the lost one.
+
+    `asynchronous`: whoever asks answers for what the survivor lacks; of use only where Patroni agrees that it is so.
+    """
     if survivor == lost:
         return Refused.SAME_SERVER
     if cluster.leader == survivor:
         return Done()
+    if asynchronous and not cluster.primary_of_sync:
+        return _asynchronous_takeover(cluster, survivor, lost)
     if not cluster.primary_of_sync:
         return Refused.NO_CLUSTER
     if cluster.leader not in (lost, "") or cluster.primary_of_sync != lost:
@@ -179,6 +184,21 @@ def takeover(cluster: Cluster, survivor: str, lost: str) -> Change | Refused | D
             *([Delete(f"{cluster.root}failover")] if "failover" in cluster.keys else ()),  # it was the lost one's to do
             Put(f"{cluster.root}leader", survivor.encode(), lease),
         ),
+    )
+
+
+def _asynchronous_takeover(cluster: Cluster, survivor: str, lost: str) -> Change | Refused:
+    """As a takeover, where nobody waits for anybody: then nothing but the key tells who was primary."""
+    if cluster.leader != lost:
+        return Refused.NOT_THE_PRIMARY
+    if cluster.paused:
+        return Refused.PAUSED
+    lease = cluster.keys[f"members/{survivor}"].lease if cluster.member(survivor) else 0
+    if lease == 0:
+        return Refused.SURVIVOR_ABSENT
+    return Change(
+        cluster.unchanged("leader", "sync"),
+        (Delete(f"{cluster.root}members/{lost}"), Put(f"{cluster.root}leader", survivor.encode(), lease)),
     )
 
 
@@ -229,7 +249,7 @@ def release(cluster: Cluster, primary: str, lost: str) -> Change | Refused | Don
     )
 
 
-def switchover(cluster: Cluster, primary: str, to: str) -> Change | Refused | Done:
+def switchover(cluster: Cluster, primary: str, to: str, *, asynchronous: bool = False) -> Change | Refused | Done:
     """Another member becomes the primary, while both live: what Patroni's own `POST /switchover` writes."""
     if primary == to:
         return Refused.SAME_SERVER
@@ -242,8 +262,8 @@ def switchover(cluster: Cluster, primary: str, to: str) -> Change | Refused | Do
     wanted = {"leader": primary, "member": to}
     if cluster.switchover:
         return Done() if cluster.switchover == wanted else Refused.SWITCHOVER_UNDER_WAY
-    if not cluster.is_synchronous(to):
-        return Refused.NOT_SYNCHRONOUS
+    if not cluster.is_synchronous(to) and not (asynchronous and not cluster.primary_of_sync):
+        return Refused.NOT_SYNCHRONOUS  # without it Patroni looks itself whether the standby is near enough
     return Change(
         cluster.unchanged("leader", "sync", "failover", "config"),
         (Put(f"{cluster.root}failover", _encode(wanted)), *cluster._wake()),

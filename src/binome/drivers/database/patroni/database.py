@@ -4,6 +4,8 @@
     database.release     scope, primary, lost      the primary waits no longer for a lost standby
     database.switchover  scope, primary, to        another member is primary; both live
 
+The first and the last may say `asynchronous: yes`: that a standby may lack writes is decided then, and not here.
+
 Each reads all keys of the database at one revision, refuses with a named reason, or changes them in one transaction
 with what is to be known of it (cluster.py has both, pure). Then it waits, no longer than `within_s`, until the engine
 says that it is so; what it does not say in time is unknown, and trying again is harmless: the drafts' ids tell that
@@ -100,7 +102,10 @@ class PatroniDatabase:
             return Outcome("unknown", str(error))
 
     async def _takeover(self, command: Command, scope: str, survivor: str, lost: str) -> Outcome:
-        changed = await self._change(command, scope, (survivor, lost), lambda now: keys.takeover(now, survivor, lost))
+        lossy = _is_asynchronous(command)
+        changed = await self._change(
+            command, scope, (survivor, lost), lambda now: keys.takeover(now, survivor, lost, asynchronous=lossy)
+        )
         if isinstance(changed, Refused):
             return Outcome("failed", changed)
         return await self._until_primary(changed, survivor)
@@ -119,9 +124,9 @@ class PatroniDatabase:
         return await self._until(released, f"{primary} does not say that it waits for {lost} no longer")
 
     async def _switchover(self, command: Command, scope: str, primary: str, to: str) -> Outcome:
-        names = (primary, to)
+        names, lossy = (primary, to), _is_asynchronous(command)
         changed = await self._change(
-            command, scope, names, lambda now: keys.switchover(now, primary, to), stage="asked"
+            command, scope, names, lambda now: keys.switchover(now, primary, to, asynchronous=lossy), stage="asked"
         )
         if isinstance(changed, Refused):
             return Outcome("failed", changed)
@@ -146,7 +151,7 @@ class PatroniDatabase:
 
         async def whole() -> bool:
             now = await self._read(scope)
-            return now.is_synchronous(primary) and rest.streams(await self._said(now, primary))
+            return (lossy or now.is_synchronous(primary)) and rest.streams(await self._said(now, primary))
 
         return await self._until(whole, f"{to} is primary; {primary} does not follow it yet")
 
@@ -219,6 +224,11 @@ class PatroniDatabase:
                     await asyncio.sleep(LOOK_EVERY_S)
                 return Outcome("done")
         return Outcome("unknown", not_so)
+
+
+def _is_asynchronous(command: Command) -> bool:
+    """Whether the estate says that nobody waits for anybody in this database."""
+    return command.arguments.get("asynchronous") == "yes"
 
 
 def _waits_for(said: Mapping[str, Any], standby: str) -> bool:
