@@ -9,6 +9,7 @@ from binome.core.state import State
 from binome.core.takeover import _asked_answer, _Question
 from binome.core.takeover_facts import TakeoverSlice
 from binome.core.verdict import Judge
+from binome.drivers.database.patroni import cluster
 from binome.drivers.database.patroni.database import PatroniDatabase
 from binome.journal.campaign import Campaign
 from binome.journal.ordered import OrderedJournal
@@ -65,6 +66,20 @@ RARE = [
         OrderedJournal._put,
         "self._campaign.still_ours(reign),",
         "",
+        0,
+    ),
+    Mutant(
+        "the sync key's revision is not compared",
+        cluster.takeover,
+        'cluster.unchanged("leader", "sync")',
+        'cluster.unchanged("leader")',
+        0,
+    ),
+    Mutant(
+        "a survivor that is not in sync is promoted",
+        cluster.takeover,
+        "if not cluster.is_synchronous(survivor):",
+        "if False:",
         0,
     ),
 ]

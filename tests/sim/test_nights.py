@@ -160,6 +160,8 @@ SCHEDULES = {
     "asked.153-a-loss-that-is-not-old-enough": "act_after ignored",
     "asked.9-a-code-of-the-night-before": "a code of another loss accepted",
     "takeover.6-an-old-order-and-an-agent-that-began-anew": "what an agent accepted is not durable",
+    "takeover.1-a-standby-let-go-before-a-takeover-looks": "a survivor that is not in sync is promoted",
+    "takeover.1-a-standby-let-go-between-looking-and-acting": "the sync key's revision is not compared",
     "takeover.6-a-takeover-long-under-way": "a takeover's transaction without our leadership",
 }
 """Nights of which the faults are written down, and the mistake that each of them shows."""

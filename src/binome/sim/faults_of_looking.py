@@ -9,9 +9,11 @@ import msgspec
 
 from binome.core.target import Answer
 from binome.ports import Put
+from binome.sim.etcd import Member, Proposal
 from binome.sim.fault import END_S, End, Fault, Kind
 from binome.sim.history import Agreed, Begun, Event, TookEffect
 from binome.sim.loop import KilledError
+from binome.sim.pair import ROOT
 from binome.sim.process import current_name
 
 if TYPE_CHECKING:
@@ -168,6 +170,44 @@ def _killed_in_plan(world: World, fault: Fault) -> None:
     world.history.watchers.append(meets)
 
 
+def _standby_let_go(world: World, fault: Fault) -> None:
+    """A primary that lives after all goes on alone in the middle of its takeover. In written nights only.
+
+    It takes its standby out of `sync`, and acknowledges a write that the standby never has: before the driver looks at
+    the keys (0), or after it has looked and before etcd takes its transaction (1).
+    """
+    cluster = world.cluster
+    propose = cluster.propose
+
+    def let_go() -> None:
+        primary = world.pair.primary()
+        if primary is not None:
+            agreed = {"leader": primary.name, "sync_standby": None, "quorum": 0}
+            cluster.state.transact((), [Put(f"{ROOT}sync", msgspec.json.encode(agreed))])
+            primary.waits_for = ""
+            primary.write("alone")
+            world.history.note("a standby let go in the middle of a takeover")
+
+    def proposed(member: Member, proposal: Proposal) -> None:
+        if proposal.client == decider:
+            cluster.propose = propose  # type: ignore[method-assign]
+            let_go()
+        propose(member, proposal)
+
+    decider = ""
+
+    def meets(event: Event) -> None:
+        nonlocal decider
+        if isinstance(event, Begun) and event.command.verb == "database.takeover":
+            world.history.watchers.remove(meets)
+            if fault.value:
+                decider, cluster.propose = event.node, proposed  # type: ignore[method-assign]
+            else:
+                let_go()
+
+    world.history.watchers.append(meets)
+
+
 def _patroni_frozen(world: World, _fault: Fault) -> End | None:
     """The Patroni of whoever is primary then stands still; its database does not."""
     primary = world.pair.primary()
@@ -293,6 +333,7 @@ LOOKING_KINDS: dict[str, Kind] = {
     "primary cut": Kind(_primary_cut, "pair", 3, (1, 20)),
     "killed at step": Kind(_killed_at_step, "pair", 3, (0.5, 10), (0, 1, 2, 3, 10, 11, 12, 13)),
     "killed in plan": Kind(_killed_in_plan, "plans", 1, (2, 6)),
+    "standby let go": Kind(_standby_let_go, "plans", 1, (0, 0), (0, 1)),
     "patroni frozen": Kind(_patroni_frozen, "pair", 3, (2, 20)),
     "patroni paused": Kind(_patroni_paused, "plans", 1, (2, 6)),
     "clock back": Kind(_clock_back, "vantages", 2, (0, 0), (2_000, 20_000, 300_000)),
