@@ -45,7 +45,7 @@ from binome.core.takeover_facts import (
 
 KINDS = {
     **dict.fromkeys((SiteSilent, SiteHeard, LookoutsHeard, ScopeOpened, ScopeChanged, ScopeEnded), "seen"),
-    **dict.fromkeys((ProductUnusable, ProductUsable, DatabaseSeen), "seen"),
+    **dict.fromkeys((ProductUnusable, ProductUsable, DatabaseSeen, StandbyBehind), "seen"),
     **dict.fromkeys((LeadershipTaken, IncidentOpened, IncidentReturned, IncidentJoined, IncidentResolved), "decided"),
     **dict.fromkeys((PlanMade, PlanCancelled, TakeoverRefused, TakeoverShadowed, TakeoverWanted), "decided"),
     AskedRefused: "decided",
