@@ -1,18 +1,20 @@
-"""The Protocols of copies: vaults that keep them, methods that make them. They belong to ports.py, which is full.
+"""The Protocols of copies: vaults that keep them, methods that make and restore them, sandboxes to restore them in.
 
-Each has one conformance suite that all implementations pass (tests/drivers/vault_suite.py and copier_suite.py). Times
-are in milliseconds since 1970, sizes in bytes. Calls can be cancelled: then nothing that they started lives on.
+They belong to ports.py, which is full. Each has one conformance suite that all implementations pass
+(tests/drivers/vault_suite.py, copier_suite.py and restorer_suite.py). Times are in milliseconds since 1970, sizes in
+bytes. Calls can be cancelled: then nothing that they started lives on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from binome.core.copies import Progress, Stored
-from binome.core.sources import Source
+from binome.core.sources import PORT, Source
 
 Tell = Callable[[Progress], None]
 """Hears how far something long has come."""
@@ -131,3 +133,125 @@ class Copier(Protocol):
 
 CopierFactory = Callable[[Callable[[str], str]], Copier]
 """What an entry point of the group `binome.backups` names; its name is the method. It is given what finds secrets."""
+
+
+class Needs(StrEnum):
+    """What a method restores into."""
+
+    ENGINE = "engine"  # one that runs and has nothing of it yet: roles and rows are loaded into it
+    CLUSTER = "cluster"  # an empty folder: an engine of the same major version is started on it afterwards
+    FOLDER = "folder"  # an empty folder, for files or repositories
+
+
+class Place(NamedTuple):
+    """Where a copy of one source is restored to.
+
+    `folder` is empty (of an engine that runs: a folder for scratch files). Commands are run behind the words of
+    `within`, which may lead into namespaces and to another user; `root` is what their `/` is for this process, so that
+    `seen` gives the path by which this process finds one of theirs. An engine is reached at `host` (an address, or the
+    folder of its socket as the commands see it) and `port` as `user`; `password` is itself, not the place of one.
+    `database` is where the rows are; empty before a restore that makes one of the name that was saved. `uid`, where it
+    is given, is the user whose engine it must be: nobody else's is asked.
+    """
+
+    folder: Path
+    within: tuple[str, ...] = ()
+    root: Path = Path("/")
+    host: str = ""
+    port: int = PORT
+    user: str = ""
+    password: str = ""
+    database: str = ""
+    uid: int | None = None
+
+    def seen(self, path: Path) -> Path:
+        """The path by which this process finds an absolute path of the commands'."""
+        return self.root / path.relative_to("/")
+
+
+class Unrestored(StrEnum):
+    """Why a method could not restore, or not compare."""
+
+    BROKEN = "it cannot be restored"
+    UNSAFE = "it holds what no copy holds"
+    OCCUPIED = "something is there already"
+    FULL = "there is no room for it"
+    UNREACHABLE = "the engine cannot be reached"
+    NO_TOOL = "a tool is missing"
+
+
+class RestoreError(Exception):
+    """Nothing of use was restored; what stands in the place is to be thrown away."""
+
+    def __init__(self, why: Unrestored, said: str) -> None:
+        super().__init__(f"{why.value}: {said}" if said else why.value)
+        self.why = why
+
+
+class Compared(NamedTuple):
+    """What was compared, numbers by words such as `tables`, and a line for each difference."""
+
+    counts: dict[str, int]
+    differences: tuple[str, ...]
+
+
+class Restorer(Protocol):
+    """How one method's copies are restored. It is made by a `RestorerFactory`.
+
+    `copy` is the folder of one source in a fetched copy, as the commands of the place see it, whose files are those of
+    its manifest already. It may be used up: what is fetched for a restore is nothing but that. `versions` are those of
+    the manifest.
+    """
+
+    needs: Needs
+
+    async def verify(self, copy: Path, fingerprint: Mapping[str, Any], place: Place) -> Sequence[str]:
+        """What the method's own tools find wrong before anything is restored, a line each. Raises RestoreError."""
+
+    async def restore(self, copy: Path, place: Place, tell: Tell) -> Place:
+        """Restores into a place; the place, with what is known of it now. Raises RestoreError."""
+
+    async def compare(
+        self, place: Place, fingerprint: Mapping[str, Any], versions: Mapping[str, str], tell: Tell
+    ) -> Compared:
+        """Asks what was restored the questions of the fingerprint. An engine runs on it by now. Raises RestoreError."""
+
+    def amounts(self, fingerprint: Mapping[str, Any]) -> Mapping[str, int]:
+        """How much was saved, numbers by words such as `rows`: what is held against earlier copies."""
+
+
+RestorerFactory = Callable[[], Restorer]
+"""What an entry point of the group `binome.restorers` names; its name is the method."""
+
+
+class Engine(Protocol):
+    """A scratch engine: it runs in a place for as long as a proof needs it. Calls raise RestoreError."""
+
+    async def prepare(self, place: Place, version: str) -> None:
+        """Makes an empty cluster in the place's folder, by tools of that version or the next newer."""
+
+    async def start(self, place: Place, version: str, tell: Tell) -> Place:
+        """Starts it on the cluster in the place's folder, alone, with its own settings; the place once it answers."""
+
+    async def check(self, place: Place, tell: Tell) -> Compared:
+        """Reads all of it: heaps and indexes, against each other. What was read, and what is broken."""
+
+    async def ask(self, place: Place, queries: Mapping[str, str]) -> Sequence[str]:
+        """Asks queries, by name, that are to answer with true; a line for each that does not."""
+
+    async def stop(self) -> None:
+        """Ends it, whatever it is doing. Again without harm."""
+
+
+class NoSandboxError(Exception):
+    """This server cannot fence a sandbox off; the message says what is missing."""
+
+
+class Sandbox(Protocol):
+    """Fences off places: another user, no network, no room but its own. It raises NoSandboxError."""
+
+    def opened(self, size_bytes: int, files: int) -> AbstractAsyncContextManager[Place]:
+        """A place for that much and no more. It ends with all that runs in it, also should this process be killed."""
+
+    async def own(self, place: Place, folder: Path) -> None:
+        """Gives what lies below a folder of the place to the user that its commands run as."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from binome.drivers import backup, vault
+from binome.drivers import backup, restore, vault
 from binome.drivers.entries import EntryError, found
 from binome.drivers.vault.directory import DirectoryVault
 from binome.estate import Estate, load
@@ -16,7 +16,7 @@ from tests.drivers.copier_suite import no_secret
 from tests.drivers.installed import install, registered
 
 
-@pytest.mark.parametrize("family", [backup, vault])
+@pytest.mark.parametrize("family", [backup, restore, vault])
 def test_every_module_is_registered(family: object, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch)
     modules = {path.stem for path in Path(str(family.__file__)).parent.glob("*.py")} - {"__init__"}  # type: ignore[attr-defined]

@@ -6,8 +6,9 @@ It is quicker to restore than a dump, and is of every database of the server; it
 version on the same kind of machine. WAL is not archived continuously by it: a restore leads to the end of the copy, and
 to no later moment. Tablespaces are links to other folders, and refused.
 
-The fingerprint has what tells one server's files from another's, and where their history stands. Rows cannot be
-counted in it: the files are of no single moment until the WAL has been replayed.
+The fingerprint has what tells one server's files from another's, and where their history stands; `bytes` is how much
+is in its databases beyond what an empty one has. Rows cannot be counted in it: the files are of no single moment until
+the WAL has been replayed.
 """
 
 from __future__ import annotations
@@ -44,10 +45,12 @@ class BaseBackup:
             row = await (
                 await asking.execute(
                     "SELECT system_identifier::text, current_setting('data_checksums') = 'on', "
-                    "(SELECT count(*) FROM pg_tablespace WHERE spcname !~ '^pg_') FROM pg_control_system()"
+                    "(SELECT count(*) FROM pg_tablespace WHERE spcname !~ '^pg_'), "
+                    "(SELECT sum(greatest(0, pg_database_size(oid) - pg_database_size('template1')))::bigint "
+                    "FROM pg_database WHERE datname !~ '^template[01]$') FROM pg_control_system()"
                 )
             ).fetchone()
-            identifier, checksums, tablespaces = row or ("", False, 0)
+            identifier, checksums, tablespaces, beyond = row or ("", False, 0, 0)
             server, major = asking.info.parameter_status("server_version") or "", asking.info.server_version // 10_000
         if tablespaces:
             raise CopyError(
@@ -63,12 +66,13 @@ class BaseBackup:
         words = ["--format=plain", "--wal-method=stream", "--checkpoint=fast", "--progress", "--no-password"]
         await run([tool, *words, f"--pgdata={into / CLUSTER}"], more=environment(source, password), errors=hear)
         _, (version, *_) = await run([tool, "--version"])
-        found = {"system_identifier": identifier, "checksums": checksums, "wal": _ranges(into / CLUSTER)}
+        wal = ranges(into / CLUSTER)
+        found = {"system_identifier": identifier, "checksums": checksums, "wal": wal, "bytes": beyond}
         return Copied(at_ms, found, {"server": server, "pg_basebackup": version.rpartition(") ")[2].split(" ")[0]})
 
     async def verify(self, folder: Path, fingerprint: Mapping[str, Any]) -> Sequence[str]:
         """See `ports_of_copies.Copier`. `pg_verifybackup` compares every file with the manifest, and reads the WAL."""
-        major = _major(folder / CLUSTER)
+        major = major_of(folder / CLUSTER)
         if major is None:
             return [f"{CLUSTER}/PG_VERSION is missing or no number"]
         try:
@@ -78,7 +82,7 @@ class BaseBackup:
                 raise
             return [str(error)]
         found = []
-        if _ranges(folder / CLUSTER) != fingerprint["wal"]:
+        if ranges(folder / CLUSTER) != fingerprint["wal"]:
             found.append("its manifest is of another copy: the WAL that it needs is not that of the fingerprint")
         _, lines = await run([program("pg_controldata", major), str(folder / CLUSTER)])
         named = [line.partition(":")[2].strip() for line in lines if line.startswith("Database system identifier")]
@@ -87,14 +91,15 @@ class BaseBackup:
         return found
 
 
-def _major(cluster: Path) -> int | None:
+def major_of(cluster: Path) -> int | None:
+    """The major version of a data folder; None where it does not say."""
     try:
         return int((cluster / "PG_VERSION").read_text())
     except (OSError, ValueError):
         return None
 
 
-def _ranges(cluster: Path) -> list[dict[str, Any]]:
+def ranges(cluster: Path) -> list[dict[str, Any]]:
     """The WAL that a copy needs, by timeline, as its manifest says. Raises CopyError where it says nothing."""
     try:
         found: list[dict[str, Any]] = msgspec.json.decode((cluster / MANIFEST).read_bytes())["WAL-Ranges"]

@@ -87,7 +87,7 @@ class Dump:
             if error.why is Unsaved.NO_TOOL:
                 raise
             return [str(error)]
-        there = {_table(line) for line in lines if " TABLE DATA " in line}
+        there = {table_of(line) for line in lines if " TABLE DATA " in line}
         lost = sorted(name for name in fingerprint["tables"] if name not in there)
         return [f"the rows of {name} are not in the dump" for name in lost]
 
@@ -133,7 +133,7 @@ async def _roles(reading: psycopg.AsyncConnection, pg_dumpall: str, given: Mappi
     await run([pg_dumpall, "--roles-only", database, *hidden], more=given, into=into / ROLES)
 
 
-def _table(line: str) -> str:
+def table_of(line: str) -> str:
     """The table of a line such as `3312; 0 16389 TABLE DATA public contacts owner`."""
     schema, _, rest = line.partition(" TABLE DATA ")[2].partition(" ")
     return f"{schema}.{rest.rpartition(' ')[0]}"

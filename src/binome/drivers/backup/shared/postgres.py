@@ -57,11 +57,21 @@ def environment(source: Source, password: str) -> dict[str, str]:
 
 def program(name: str, major: int) -> str:
     """A tool of PostgreSQL of that version, else the oldest that is newer; Debian's wrapper would guess."""
-    versions = {int(path.name): path for path in DEBIANS.glob("[0-9]*") if path.name.isdecimal()}
-    for version in sorted(versions):
-        if version >= major and (versions[version] / "bin" / name).exists():
-            return str(versions[version] / "bin" / name)
-    return shutil.which(name) or name
+    found = _programs(name)
+    fitting = [version for version in sorted(found) if version >= major]
+    return found[fitting[0]] if fitting else shutil.which(name) or name
+
+
+def newest(name: str) -> str:
+    """The newest tool of PostgreSQL that is installed: it reads what all older ones have written."""
+    found = _programs(name)
+    return found[max(found)] if found else shutil.which(name) or name
+
+
+def _programs(name: str) -> dict[int, str]:
+    """A tool of PostgreSQL by major version, as Debian installs them side by side."""
+    folders = {int(path.name): path / "bin" / name for path in DEBIANS.glob("[0-9]*") if path.name.isdecimal()}
+    return {version: str(path) for version, path in folders.items() if path.exists()}
 
 
 @asynccontextmanager

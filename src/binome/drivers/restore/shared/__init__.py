@@ -1,0 +1,1 @@
+"""What restoring by several methods shares."""
