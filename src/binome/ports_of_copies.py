@@ -225,7 +225,12 @@ RestorerFactory = Callable[[], Restorer]
 
 
 class Engine(Protocol):
-    """A scratch engine: it runs in a place for as long as a proof needs it. Calls raise RestoreError."""
+    """A scratch engine: it runs in a place for as long as a proof needs it. Calls raise RestoreError.
+
+    `versions` are of what takes part, by name, once it has been started.
+    """
+
+    versions: dict[str, str]
 
     async def prepare(self, place: Place, version: str) -> None:
         """Makes an empty cluster in the place's folder, by tools of that version or the next newer."""
@@ -251,7 +256,10 @@ class Sandbox(Protocol):
     """Fences off places: another user, no network, no room but its own. It raises NoSandboxError."""
 
     def opened(self, size_bytes: int, files: int) -> AbstractAsyncContextManager[Place]:
-        """A place for that much and no more. It ends with all that runs in it, also should this process be killed."""
+        """A place for that much and no more, or less where the disk has less.
+
+        It ends with all that runs in it, also should this process be killed.
+        """
 
     async def own(self, place: Place, folder: Path) -> None:
         """Gives what lies below a folder of the place to the user that its commands run as."""

@@ -78,8 +78,10 @@ class TestDump(PostgresSuite):
     def place(self, folder: Path) -> Iterator[Place]:
         folder.mkdir()
         self.empty()
-        yield Place(folder, host=str(self.other.folder), user="postgres")
-        self.empty()
+        try:
+            yield Place(folder, host=str(self.other.folder), user="postgres")
+        finally:
+            self.empty()
 
     def empty(self) -> None:
         self.other.execute("DROP DATABASE IF EXISTS contacts WITH (FORCE)", "DROP ROLE IF EXISTS writer")
@@ -148,8 +150,10 @@ class TestBaseBackup(PostgresSuite):
     def place(self, folder: Path) -> Iterator[Place]:
         folder = self.other.folder / folder.name
         folder.mkdir()
-        yield Place(folder, user="postgres")
-        shutil.rmtree(folder)
+        try:
+            yield Place(folder, user="postgres")
+        finally:
+            shutil.rmtree(folder)
 
     def change(self, place: Place) -> None:
         pytest.skip("another server is another fingerprint: test_each_difference_is_named")

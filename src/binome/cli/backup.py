@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from binome.cli import proofs
 from binome.cli.copies import (
     ESTATE,
     AsJson,
@@ -36,11 +37,13 @@ from binome.drivers.files import files_of
 from binome.drivers.notify import secret_of
 from binome.estate import Estate
 from binome.ports_of_copies import CopyError, Tell, Unsaved, Vault, VaultError
+from binome.render.places import Folders
 from binome.runtime.copying import Hands, Taken
 from binome.runtime.copying import take as taken
 
 app = typer.Typer(help="Take copies of data, and see which there are.", no_args_is_help=True)
 
+TLS = Path(Folders().tls)
 SCRATCH = Path("/var/tmp")  # noqa: S108 - a folder of our own is made in it
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A backup of the estate.")]
 
@@ -127,9 +130,10 @@ def show(
     file: EstateFile = ESTATE,
     server: AsServer = "",
     *,
+    tls: Annotated[Path, typer.Option("--tls", help="Where the CAs are that proofs are believed by.")] = TLS,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a copy says of itself: what was saved, when, from where, by what, and its fingerprint."""
+    """Show what a copy says of itself, and what its newest proof says of it, whose signature is verified."""
     estate = read_estate(file, as_json=as_json)
     (backup,), here = named([name], estate.backups, "backup", file), server_of(estate, file, server)
     vaults, failed = _vaults(estate, estate.backups[backup].to, here)
@@ -152,10 +156,15 @@ def show(
     except (VaultError, ManifestError) as error:
         fail(f"binome: {vault}: {one.id}: {printable(str(error))}", Exit.BAD_ANSWER)
     proven = one.id in proven_of(found[vault])
+    proof = asyncio.run(proofs.newest(estate, vaults[vault], found[vault], one, tls))
     if as_json:
-        print_json({"id": one.id, "vault": vault, "proven": proven, **msgspec.to_builtins(manifest)})
+        said_of_it = proof and {"proof": msgspec.to_builtins(proof.proof), "believed": not proof.why, "why": proof.why}
+        summary = {"id": one.id, "vault": vault, "proven": proven, "newest_proof": said_of_it}
+        print_json({**summary, **msgspec.to_builtins(manifest)})
     else:
         _print_manifest(manifest, one, vault, proven=proven)
+        if proof:
+            print(printable(f"{'proof':<9} {proof.line}"))
 
 
 def _vaults(estate: Estate, names: tuple[str, ...], here: str) -> tuple[dict[str, Vault], dict[str, VaultError]]:

@@ -56,6 +56,8 @@ app.add_typer(journal.app, name="journal")
 if ca := with_extras(app, "ca", "binome.cli.ca", "agreement"):
     app.add_typer(ca.app, name="ca")
 app.add_typer(backup.app, name="backup")
+if prove := with_extras(backup.app, "prove", "binome.cli.prove", "agreement,backup"):
+    backup.app.command()(prove.prove)
 app.add_typer(vault.app, name="vault")
 app.command()(completion.completion)
 app.command("oncall")(oncall.show)

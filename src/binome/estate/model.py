@@ -291,11 +291,19 @@ class Keep(Record):
     yearly: Count | None = None
 
 
+class Check(Record):
+    """A query of the team's own, which a restored copy of some data has to answer with true."""
+
+    of: Annotated[Name, known("data")]
+    ask: Line
+
+
 class Proof(Record):
-    """When and where a backup is restored to prove it."""
+    """When and where a backup is restored to prove it, and what it is asked."""
 
     every_ms: Interval
     on: ServerName
+    checks: Table[Name, Check] = EMPTY
 
 
 class Backup(Record):

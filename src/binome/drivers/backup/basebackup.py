@@ -23,7 +23,7 @@ import msgspec
 
 from binome.core.copies import Progress
 from binome.core.sources import Source
-from binome.drivers.backup.shared.postgres import environment, password_of, program, session
+from binome.drivers.backup.shared.postgres import environment, password_of, position, program, session
 from binome.drivers.backup.shared.tools import run
 from binome.ports_of_copies import Copied, CopyError, Tell, Unsaved
 
@@ -51,6 +51,7 @@ class BaseBackup:
                 )
             ).fetchone()
             identifier, checksums, tablespaces, beyond = row or ("", False, 0, 0)
+            reached = await position(asking)
             server, major = asking.info.parameter_status("server_version") or "", asking.info.server_version // 10_000
         if tablespaces:
             raise CopyError(
@@ -67,7 +68,8 @@ class BaseBackup:
         await run([tool, *words, f"--pgdata={into / CLUSTER}"], more=environment(source, password), errors=hear)
         _, (version, *_) = await run([tool, "--version"])
         wal = ranges(into / CLUSTER)
-        found = {"system_identifier": identifier, "checksums": checksums, "wal": wal, "bytes": beyond}
+        found = {"system_identifier": identifier, "checksums": checksums, "wal": wal}
+        found |= {"bytes": beyond, "position": reached}
         return Copied(at_ms, found, {"server": server, "pg_basebackup": version.rpartition(") ")[2].split(" ")[0]})
 
     async def verify(self, folder: Path, fingerprint: Mapping[str, Any]) -> Sequence[str]:

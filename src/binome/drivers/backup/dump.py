@@ -25,7 +25,7 @@ import psycopg
 from binome.core.copies import Progress
 from binome.core.sources import Source
 from binome.drivers.backup.shared.fingerprint import fingerprint, schema_hash, sequences, tables
-from binome.drivers.backup.shared.postgres import environment, password_of, program, session
+from binome.drivers.backup.shared.postgres import environment, password_of, position, program, session
 from binome.drivers.backup.shared.tools import run
 from binome.drivers.sizes import polled
 from binome.ports_of_copies import Copied, CopyError, Tell, Unsaved
@@ -53,7 +53,7 @@ class Dump:
             words += ["--no-unlogged-table-data"] if standby else []
             pg_dump, given = program("pg_dump", major), environment(source, password)
             async with session(source, password, source.database) as counting:
-                before = await sequences(counting)
+                before, reached = await sequences(counting), await position(counting)
             # Two writers at once: each is told of by its own words, and the screen shows the one that is behind.
             async with polled(into, "dumped", total, tell):
                 try:
@@ -73,6 +73,7 @@ class Dump:
                 after = await sequences(counting)
             found["sequences"] = {name: [before[name], after[name]] for name in before.keys() & after.keys()}
             found["schema"] = schema_hash(schema)
+            found["position"] = reached
             server = reading.info.parameter_status("server_version") or ""
         _, (version, *_) = await run([pg_dump, "--version"])
         return Copied(at_ms, found, {"server": server, "pg_dump": version.rpartition(") ")[2].split(" ")[0]})

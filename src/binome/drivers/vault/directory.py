@@ -19,6 +19,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -92,6 +93,8 @@ class DirectoryVault:
                 (below / name).mkdir(mode=0o700)
             for name in files:
                 source = Path(parent, name)
+                if not stat.S_ISREG(source.lstat().st_mode):  # a pipe would never end, a link leads anywhere
+                    raise VaultError(Trouble.DAMAGED, f"{source.relative_to(folder)} is neither a file nor a folder")
                 digest, size = hashlib.sha256(), 0
                 with source.open("rb") as reading, (below / name).open("xb") as writing:
                     while chunk := reading.read(_CHUNK):

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import LiteralString
+from typing import Any, LiteralString
 
 import psycopg
 
@@ -101,6 +101,17 @@ async def session(source: Source, password: str, database: str) -> AsyncIterator
         raise _copy_error(error) from error
     finally:
         await connection.close()
+
+
+async def position(connection: psycopg.AsyncConnection) -> list[Any]:
+    """How far the server has come: whose history, its timeline, the place in the WAL in 16 hexadecimal digits."""
+    found = await connection.execute(
+        "SELECT s.system_identifier::text, c.timeline_id, "
+        "(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - '0/0')::bigint "
+        "FROM pg_control_system() s, pg_control_checkpoint() c"
+    )
+    ((whose, timeline, place),) = await found.fetchall()
+    return [whose, timeline, f"{place:016x}"]
 
 
 def _copy_error(error: psycopg.Error) -> CopyError:

@@ -1,0 +1,1 @@
+"""Where copies are tried out: a sandbox, and engines that run in one."""
