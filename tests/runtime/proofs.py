@@ -108,7 +108,7 @@ def resealed(folder: Path, **changes: Any) -> None:
 
 
 @contextmanager
-def damaged(vault: Path, into: Path, damage: Callable[[Path], None]) -> Iterator[DirectoryVault]:
+def damaged(vault: Path, into: Path, damage: Callable[[Path], object]) -> Iterator[DirectoryVault]:
     """A copy of a vault that holds one copy, which is damaged."""
     shutil.copytree(vault, into)
     damage(into / only(vault_at(into)).id)

@@ -65,6 +65,7 @@ EARLIER = 3
 _UNASKED = frozenset({Trouble.UNREACHABLE, Trouble.BUSY, Trouble.NO_TOOL, Trouble.REFUSED})
 _MOST_LINES = 20
 _SLACK_BYTES = 1 << 20
+_SLACK_FILES = 1000  # so that a few that nobody saved are named, one by one
 _WATCH_S = 0.5
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -263,7 +264,7 @@ class _Trial:
     async def _fetched(self, into: Path, manifest: Manifest) -> None:
         """Fetches the copy; ends that once more comes than the manifest lists."""
         most_bytes = sum(one.size_bytes for one in manifest.files.values()) + len(self._raw) + _SLACK_BYTES
-        most_files = len(manifest.files) + 1
+        most_files = len(manifest.files) + _SLACK_FILES
         with self._readable():
             async with _watched(into, most_bytes, most_files):
                 await self._tools.vault.fetch(self._wanted.copy.id, into, self._tell)

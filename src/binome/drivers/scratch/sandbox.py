@@ -30,7 +30,6 @@ PROCESSES = 128
 LEAST_BYTES = 256 << 20
 LEAVES_PERCENT = 95
 """Of what is free on the disk, so much may be taken."""
-GROUPS = Path("/sys/fs/cgroup")
 _GROUP = "binome-proof-"
 _NEEDED = ("unshare", "nsenter", "setpriv", "prlimit", "mount", "pivot_root", "mkfs.ext4")
 _SPACES = ("--mount", "--net", "--ipc", "--uts", "--pid")
@@ -156,7 +155,7 @@ def _image(scratch: Path, size_bytes: int) -> Iterator[str]:
 
 async def _made(image: str, files: int) -> None:
     """Makes a file system for that many files. Raises NoSandboxError."""
-    options = ("-m", "0", "-N", str(files), "-O", "^has_journal", "-E", "lazy_itable_init=1,nodiscard")
+    options = ("-b", "4096", "-m", "0", "-N", str(files), "-O", "^has_journal", "-E", "lazy_itable_init=1,nodiscard")
     ended = await tool.run(["mkfs.ext4", "-q", "-F", *options, image])
     if ended.code != 0:
         raise NoSandboxError(f"mkfs.ext4: {ended.said}")
@@ -180,7 +179,7 @@ async def _ready(process: asyncio.subprocess.Process) -> int:
 
 def _within(holder: int, uid: int, group: Path | None) -> tuple[str, ...]:
     """The words before a command that is to run in a sandbox."""
-    limits = (f"--nproc={PROCESSES}", "--core=0", "--nofile=4096")
+    limits = (f"--nproc={PROCESSES}", f"--as={_half_of_memory()}", "--core=0", "--nofile=4096")
     user = (f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--no-new-privs", "--bounding-set=-all")
     joining = ("sh", "-c", _JOIN, str(group)) if group else ()
     entering = ("nsenter", f"--target={holder}", *_SPACES, "--")
@@ -190,21 +189,27 @@ def _within(holder: int, uid: int, group: Path | None) -> tuple[str, ...]:
 @contextmanager
 def _group() -> Iterator[Path | None]:
     """A control group of half of the memory; None where there are none. Those of the dead are taken away."""
-    for left in GROUPS.glob(f"{_GROUP}*"):
-        with suppress(OSError):  # one in which somebody lives stays
-            left.rmdir()
-    group = GROUPS / f"{_GROUP}{os.getpid()}"
-    try:
-        group.mkdir()
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        (group / "memory.max").write_text(str(total // 2))
-    except OSError:
-        with suppress(OSError):
-            group.rmdir()
+    mounts = (line.split(" ") for line in Path("/proc/self/mounts").read_text().splitlines())
+    root = next((Path(mount) for _, mount, kind, *_ in mounts if kind == "cgroup2"), None)
+    if root is None:
         yield None
         return
+    for left in root.glob(f"{_GROUP}*"):
+        with suppress(OSError):  # one in which somebody lives stays
+            left.rmdir()
+    group = root / f"{_GROUP}{os.getpid()}"
+    bounded = False
+    with suppress(OSError):
+        group.mkdir()
+        with (group / "memory.max").open("r+") as file:  # missing where nobody has switched memory on
+            file.write(str(_half_of_memory()))
+        bounded = True
     try:
-        yield group
+        yield group if bounded else None
     finally:
         with suppress(OSError):  # the last of its processes may be a moment from gone; the next takes it away
             group.rmdir()
+
+
+def _half_of_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
