@@ -51,7 +51,7 @@ def test_what_belongs_to_a_member_goes_to_its_agent_and_the_rest_through_etcd(ve
 def test_without_etcd_nothing_is_done_through_it() -> None:
     roll = Agents(tuple(LITTORAL.servers), cast(Any, None), SystemClock(), word=lambda _server: None)
     found = drivers(LITTORAL, "gra-edge", roll, SystemClock(), etcd=None, commit=None)
-    assert sorted(found) == ["agreement", "database", "routes", "traffic"]
+    assert sorted(found) == ["agreement", "backup", "database", "routes", "traffic"]
     assert asyncio.run(found["database"].carry_out(command("database.takeover"))).result == "failed"
     assert asyncio.run(found["database"].carry_out(command("database.verify", "gra-db"))) == Outcome(
         "unknown", "gra-db: its agent is not connected"

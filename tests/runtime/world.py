@@ -14,6 +14,8 @@ from binome.ports import StoreError
 from binome.runtime.loop import Loop
 
 LITTORAL = load((Path(__file__).parents[2] / "examples" / "littoral" / "estate.yaml").read_bytes())
+QUIET = LITTORAL.model_copy(update={"backups": {}})
+"""The same without backups: nothing is due in it by itself."""
 
 
 class MemoryStore:
@@ -100,7 +102,7 @@ class World:
         self.clock = HandClock()
         self.hands = Hands()
         self.journal = SingleJournal(self.store, self.clock)
-        self.loop = Loop("par-watch", LITTORAL, self.journal, {"maintenance": self.hands}, self.clock)
+        self.loop = Loop("par-watch", QUIET, self.journal, {"maintenance": self.hands}, self.clock)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

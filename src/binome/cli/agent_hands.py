@@ -5,6 +5,7 @@
     of a member here            database.fence, unfence, rejoin, verify
     of this server's routes     routes.block, routes.unblock
     of a member of etcd here    agreement.alone, agreement.join
+    of the estate's backups     backup.take, prove, forget: long work, a process of its own (agent_jobs.py)
 
 The first row names services and servers of the estate; which servers of HAProxy those are is in the settings. This is
 the whole list: what is not on it cannot be ordered.
@@ -13,12 +14,18 @@ the whole list: what is not on it cannot be ordered.
 from __future__ import annotations
 
 import asyncio
+import re
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
+from binome.cli.agent_jobs import Jobs
+from binome.core.backup_facts import FORGET, PROVE, TAKE
+from binome.core.backup_results import arguments_of, told
 from binome.core.plan import Command, Outcome
 from binome.drivers.database.patroni.agreement import EtcdAgreement, EtcdMember
 from binome.drivers.database.patroni.member import Member, PatroniMember
@@ -33,6 +40,9 @@ EDGE_VERBS = ("maint", "drain", "ready", "weight", "close", "withdraw", "restore
 MEMBER_VERBS = ("fence", "unfence", "rejoin", "verify")
 ROUTE_VERBS = ("block", "unblock")
 AGREEMENT_VERBS = ("alone", "join")
+PROGRAM = ("nice", "-n", "10", sys.executable, "-m", "binome.cli.entry")
+"""Binôme's own commands, behind whatever the server is there for."""
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 SOON_S = 1.0
 """How long an order to rejoin is waited for before it goes on by itself."""
 
@@ -55,12 +65,16 @@ class AgentHands:
         self._agreements = EtcdAgreement(
             {name: _member_of_etcd(settings.server, one) for name, one in settings.agreements.items()}, folder / "etcd"
         )
+        self._settings, self._jobs = settings, Jobs(folder / "jobs")
         self._rejoining: dict[str, tuple[str, asyncio.Task[Outcome]]] = {}  # service → the job's plan, and the job
         self.verbs: Mapping[str, Hand] = {
             **dict.fromkeys((f"traffic.{one}" for one in EDGE_VERBS), self._traffic.carry_out),
             **dict.fromkeys((f"database.{one}" for one in MEMBER_VERBS), self._databases.carry_out),
             **dict.fromkeys((f"routes.{one}" for one in ROUTE_VERBS), self._routes.carry_out),
             **dict.fromkeys((f"agreement.{one}" for one in AGREEMENT_VERBS), self._agreements.carry_out),
+            TAKE: self._backup,
+            PROVE: self._backup,
+            FORGET: self._forget,
             "traffic.fence": self._fence_off,
             "traffic.unfence": self._let_in,
             "traffic.move": self._move,
@@ -121,7 +135,26 @@ class AgentHands:
 
     def jobs(self) -> Sequence[Job]:
         """The last rejoining of each database here; whoever leads learns from it what became of that."""
-        return [self._told(service, plan, task) for service, (plan, task) in self._rejoining.items()]
+        rejoining = [self._told(service, plan, task) for service, (plan, task) in self._rejoining.items()]
+        return [*rejoining, *self._jobs.told()]
+
+    async def _backup(self, command: Command) -> Outcome:
+        """Begins to take or to prove a copy; what becomes of it is the job's to say."""
+        order, settings = command.arguments, self._settings
+        vaults = settings.backups.get(order.get("backup", ""))
+        if vaults is None or (command.verb == PROVE and order.get("vault") not in vaults):
+            return Outcome("failed", "the estate here has no such backup")
+        if command.verb == PROVE and not _ID.fullmatch(order.get("copy", "")):
+            return Outcome("failed", "that is no copy's id")
+        verb, words = command.verb.partition(".")[2], arguments_of(order)
+        where = ["--estate", settings.file, "--as", settings.server, "--json"]
+        where += ["--tls", settings.tls] if command.verb == PROVE else []
+        within_s = int(order["lease_ms"]) / 1000
+        line = [*PROGRAM, "backup", verb, *words, *where]
+        return await self._jobs.begin(command.plan, command.subject, line, partial(told, command.verb), within_s)
+
+    async def _forget(self, command: Command) -> Outcome:
+        return await self._jobs.forget(command.plan)
 
     def _told(self, service: str, plan: str, task: asyncio.Task[Outcome]) -> Job:
         """How a rejoining is; one that was done is in vain where the member was fenced again before it was whole."""

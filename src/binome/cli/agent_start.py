@@ -40,8 +40,11 @@ def has_agents(estate: Estate) -> bool:
     return estate.lookout is not None and len(estate.lookout.on) > 1
 
 
-def settings_of(estate: Estate, server: str, folders: Folders) -> Settings:
-    """What the agent of a server needs to know. Raises RenderError where a lookout has no address."""
+def settings_of(estate: Estate, server: str, folders: Folders, file: Path | None = None) -> Settings:
+    """What the agent of a server needs to know. Raises RenderError where a lookout has no address.
+
+    `file` is the estate's; without it no backups are taken here.
+    """
     lookouts = estate.lookout.on if estate.lookout else ()
     edges, members, agreements = {}, {}, {}
     for name, service in estate.services.items():
@@ -68,6 +71,8 @@ def settings_of(estate: Estate, server: str, folders: Folders) -> Settings:
         members=members,
         agreements=agreements,
         addresses=tuple(one.address for name, one in estate.servers.items() if one.address and name != server),
+        file=str(file.resolve()) if file is not None else "",
+        backups={name: one.to for name, one in estate.backups.items()} if file is not None else {},
     )
 
 
@@ -94,9 +99,9 @@ def _edge(estate: Estate, service: HaproxyService, folders: Folders) -> Edge:
     return Edge(f"{folders.run}/haproxy.sock", servers, tuple(frontends))
 
 
-def written(estate: Estate, server: str, folders: Folders) -> Path:
+def written(estate: Estate, server: str, folders: Folders, file: Path | None = None) -> Path:
     """Writes the settings of a server's agent; where. Raises RenderError or OSError."""
-    settings = settings_of(estate, server, folders)
+    settings = settings_of(estate, server, folders, file)
     path = Path(settings.data) / "settings.json"  # not below /run/binome, which engines may write to
     agent_settings.write(path, settings)
     return path

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from binome.analysis.domains import Domains
 from binome.core.attested import Proposal
+from binome.core.backup_facts import CAPABILITY
 from binome.core.entry import Draft
 from binome.core.isolation import is_free
 from binome.core.plan import Command, Outcome
@@ -25,13 +26,15 @@ from binome.runtime.loop import Loop
 from binome.runtime.peer_messages import Standing
 
 CHANGED_S, AGAIN_S = 15.0, 0.2
+BEGIN_S = 15.0
+"""How long an agent may take to begin a backup: it may have to end an older one first."""
 THROUGH_ETCD = frozenset({PROMOTE, RELEASE, SWITCH})
 
 
 def drivers(
     estate: Estate, server: str, agents: Agents, clock: Clock, *, etcd: Etcd | None, commit: Commit | None
 ) -> dict[str, Driver]:
-    """The drivers of a lookout's loop for databases, traffic and routes."""
+    """The drivers of a lookout's loop for databases, traffic, routes and backups."""
     edges = {one for service in estate.services.values() if isinstance(service, HaproxyService) for one in service.on}
     databases = {name: one.on for name, one in estate.services.items() if isinstance(one, PostgresqlService)}
     by_agent, by_etcd = AtServer(agents), None
@@ -47,6 +50,7 @@ def drivers(
         "database": DatabaseVerbs(by_agent, by_etcd),
         "routes": by_agent,
         "agreement": by_agent,
+        CAPABILITY: AtServer(agents, BEGIN_S),
     }
 
 

@@ -39,6 +39,7 @@ from binome.render import Folders, RenderError
 from binome.runtime.accepted import newest_generation
 from binome.runtime.apart import keep_apart
 from binome.runtime.attest import Attest
+from binome.runtime.backups import Backups
 from binome.runtime.clock import SystemClock, new_event_loop
 from binome.runtime.door import Shown, keep_open
 from binome.runtime.loop import Loop
@@ -66,9 +67,9 @@ def run(
         print(line, file=sys.stderr, flush=True)
     try:
         if server not in _lookouts(estate):
-            become(written(estate, server, folders))
+            become(written(estate, server, folders, file))
         with suppress(asyncio.CancelledError), asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_run(estate, server, folders))
+            runner.run(_run(estate, server, folders, file))
     except* (RenderError, StoreError, HeadError, OSError) as errors:
         problem = _first(errors)
     if problem:
@@ -137,7 +138,7 @@ def _kept(
     )
 
 
-async def _run(estate: Estate, server: str, folders: Folders) -> None:
+async def _run(estate: Estate, server: str, folders: Folders, file: Path) -> None:
     """Runs journal, loop and door until SIGTERM or SIGINT."""
     clock = SystemClock()
     ticks = Ticks(clock, server)
@@ -185,11 +186,12 @@ async def _run(estate: Estate, server: str, folders: Folders) -> None:
             ticks=ticks,
         )
         drivers |= leading.drivers(estate, server, lookouts.agents, clock, etcd=etcd, commit=commit)
-        loop.observers = (*eyes.observers, *people.observers, Rejoins(estate, lookouts.agents, clock))
+        jobs = Rejoins(estate, lookouts.agents, clock), Backups(lookouts.agents, clock)
+        loop.observers = (*eyes.observers, *people.observers, *jobs)
         works += [eyes.run(), people.run(), loop.run()]
         troubled += [loop.problems, eyes.problems, people.problems]
         if has_agents(estate):
-            agent = AgentProcess(partial(written, estate, server, folders), clock)
+            agent = AgentProcess(partial(written, estate, server, folders, file), clock)
             works += [lookouts.run(), agent.run()]
             troubled += [lookouts.problems, agent.problems]
         attest = _attest(estate, server, loop, lookouts, journal=journal, etcd=etcd, clock=clock)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from textwrap import wrap
 from typing import Any
 
+from binome.cli.backup_text import backups_told
 from binome.cli.journal_text import printable
 from binome.cli.moments import ago, lasted, moment
 
@@ -27,6 +28,7 @@ def status_lines(report: dict[str, Any], width: int) -> list[str]:
         [line for words in _dangers(report) for line in wrapped(words, width)],
         [line for words in _wrong(report) for line in wrapped(words, width)],
         [*_sites(report, width), *wrapped(_agents(report), width), *wrapped(_products(report), width)],
+        [line for words in backups_told(report) for line in wrapped(words, width)],
         [line for words in _plans(report) for line in wrapped(words, width)],
     ]
     return [printable(line) for line in "\n\n".join("\n".join(block) for block in blocks if block).split("\n")]
@@ -203,6 +205,8 @@ def _are(names: list[str]) -> str:
 
 def _plans(report: dict[str, Any]) -> Iterator[str]:
     for plan in report["plans"]:
+        if plan["capability"] == "backup" and plan["state"] == "open":
+            continue  # the line of the backup says so
         step = f"step {plan['step']} of {plan['steps']}" if plan["steps"] > 1 else ""
         words = [f"{plan['capability']} of {plan['subject']}: {plan['state']}", step, plan["why"], plan["trouble"]]
         close = f"binome plan close {plan['plan']}" if plan["state"] == "needs-person" else ""

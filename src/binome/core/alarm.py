@@ -7,6 +7,7 @@
     takeover refused, or to confirm     why not, or the command with its code           until acknowledged
     a plan needs a person               which, and its trouble                          until acknowledged
     a database is alone for a minute    where no open incident explains it              until acknowledged
+    a proof is late, or failed          which data, and why (backup_concerns.py)        until acknowledged
     nobody leads for half a minute      that nothing is automatic now                   until acknowledged
     this lookout has trouble            its first problem                               until acknowledged
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from binome.core.backup_concerns import Wrong, concerns, sentence_of
 from binome.core.causes import Kind
 from binome.core.decision import View
 from binome.core.evidence import headline
@@ -38,6 +40,7 @@ from binome.estate import Estate
 from binome.estate.model import PostgresqlService
 
 INCIDENT, WANTED, PLAN, ALONE, NOBODY, TROUBLE = "incident", "takeover", "plan", "alone", "nobody-leads", "trouble"
+BACKUP = "backup"
 """The causes of pages that are made here."""
 ALONE_MS = 60_000
 RESOLVED_TOLD_MS = 3_600_000
@@ -70,6 +73,7 @@ def alarms(estate: Estate, view: View, now_ms: int, known_as: Mapping[str, Name]
         *_plans(graph, view, now_ms),
         *_alone(graph, view, now_ms),
         *_rejoins(graph, view, now_ms),
+        *_backups(graph, view, now_ms),
     ]
 
 
@@ -295,3 +299,24 @@ def _rejoins(graph: Graph, view: View, now_ms: int) -> Iterator[Alarm]:
                 detail=one.trouble,
             )
             yield Alarm(page, covers_service(graph, view, name, now_ms))
+
+
+def _backups(graph: Graph, view: View, now_ms: int) -> Iterator[Alarm]:
+    """Backups of which there is no copy, or none that is known to be good."""
+    for one in concerns(graph.estate, view, now_ms):
+        of = graph.estate.backups[one.backup].of
+        lie = one.wrong is Wrong.LIE
+        page = Page(
+            cause=BACKUP,
+            episode=one.episode,
+            stage=OPENED,
+            severity=Severity.CRITICAL if lie else Severity.WARNING,
+            name=graph.estate.estate,
+            what=sentence_of(one, of),
+            since_ms=one.since_ms,
+            doing="Proofs of this backup mean nothing until one fails" if lie else "It is tried again and again",
+            asked="See: binome status",
+            detail=one.why,
+        )
+        services = {graph.estate.data[name].in_ for name in of}
+        yield Alarm(page, all(covers_service(graph, view, name, now_ms) for name in services))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from binome.core.backup_facts import CAPABILITY as BACKUP
 from binome.core.database import DatabaseSeen
 from binome.core.entry import Fact
 from binome.core.impact import ProductUnusable, ProductUsable
@@ -26,6 +27,7 @@ from binome.core.takeover_facts import (
     TakeoverWanted,
 )
 
+OF_BACKUPS = f"{BACKUP}/"
 TOLD = (
     *(SiteSilent, SiteHeard, LookoutsHeard, LeadershipTaken, PlanMade, StepEnded, PlanCancelled, PlanClosed),
     *(TakeoverRefused, TakeoverShadowed, TakeoverWanted, TakeoverAsked, SwitchoverAsked, AskedRefused),
@@ -33,6 +35,13 @@ TOLD = (
     *(DatabaseSeen, DatabaseMoved, MaintenanceAsked, MaintenanceEndAsked, ProductUnusable, ProductUsable),
 )
 """Facts of others that belong into a log book."""
+
+
+def is_told(fact: Fact) -> bool:
+    """Whether a fact of another capability belongs into a log book: copies and proofs go on whatever burns."""
+    if isinstance(fact, PlanMade | StepEnded | PlanCancelled | PlanClosed) and fact.plan.startswith(OF_BACKUPS):
+        return False
+    return isinstance(fact, TOLD)
 
 
 def names_of(fact: Fact, subject_of: Callable[[str], str]) -> set[str]:

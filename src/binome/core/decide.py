@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from binome.core import impact, incident, maintenance, scoping, takeover
+from binome.core import backups, impact, incident, maintenance, scoping, takeover
 from binome.core.decision import Decision, View
 from binome.core.entry import Draft
 from binome.core.plan import PlanCancelled, PlanMade
@@ -28,6 +28,7 @@ DECIDERS: tuple[Decider, ...] = (
     incident.decide,
     takeover.decide,
     maintenance.decide,
+    backups.decide,
 )
 """What has happened first, since it makes no plans; then takeover > maintenance > repair > drill > backup."""
 

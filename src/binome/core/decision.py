@@ -9,6 +9,7 @@ from binome.core.entry import Draft
 from binome.core.plan import Command, Plan
 
 if TYPE_CHECKING:
+    from binome.core.backup_facts import BackupSlice
     from binome.core.impact import ImpactSlice
     from binome.core.incident import IncidentSlice
     from binome.core.looking import LookingSlice
@@ -63,6 +64,10 @@ class View(Protocol):
     @property
     def incident(self) -> IncidentSlice:
         """What people hear of, and what they say."""
+
+    @property
+    def backups(self) -> BackupSlice:
+        """The newest copies and proofs of backups, and the jobs that make them."""
 
     def plan_of(self, subject: str) -> Plan | None:
         """The plan that holds a subject."""

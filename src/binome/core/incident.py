@@ -28,7 +28,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from binome.core.causes import RANK, Kind
-from binome.core.concerns import TOLD, names_of
+from binome.core.concerns import is_told, names_of
 from binome.core.decision import Decision, View
 from binome.core.entry import Draft, Fact
 from binome.core.graph import Graph
@@ -281,7 +281,7 @@ class IncidentSlice:
                 if fact.request in self.asked:
                     self._answered(*self.asked.pop(fact.request), fact.said, at_ms)
                     yield fact.request, fact.said
-            case _ if isinstance(fact, TOLD):
+            case _ if is_told(fact):
                 self._tell(moment, names_of(fact, subject_of))
 
     def _scoped(self, fact: ScopeOpened | ScopeChanged | ScopeEnded, moment: Moment) -> None:

@@ -12,7 +12,8 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 
-from binome.core import impact, incident, leadership, looking, maintenance, plan, scope, silence, takeover
+from binome.core import backup_facts, impact, incident, leadership, looking, maintenance, plan, scope, silence, takeover
+from binome.core.backup_facts import BackupSlice
 from binome.core.entry import EMPTY, Entry, Fact, Vocabulary
 from binome.core.impact import ImpactSlice, ProductUnusable, ProductUsable
 from binome.core.incident import IncidentSlice
@@ -38,6 +39,7 @@ VOCABULARY = Vocabulary(
     *takeover.FACTS,
     *impact.FACTS,
     *incident.FACTS,
+    *backup_facts.FACTS,
 )
 
 
@@ -59,6 +61,7 @@ class State:
         self.takeover = TakeoverSlice()
         self.impact = ImpactSlice()
         self.incident = IncidentSlice()
+        self.backups = BackupSlice()
 
     def apply(self, entry: Entry) -> Fact:
         """Takes in the next entry; what it said."""
@@ -81,6 +84,7 @@ class State:
             case ProductUnusable() | ProductUsable():
                 self.impact.apply(fact)
             case _:
+                self.backups.apply(fact, entry.at_ms)
                 self._answered(self.maintenance.apply(fact, self.plan_of))
                 self._answered(self.takeover.apply(fact, entry.at_ms))
         return fact
@@ -114,6 +118,7 @@ class State:
         self.plans[made.id] = made
         self.maintenance.made(made)
         self.takeover.made(made)
+        self.backups.made(made)
         self.holding[made.subject] = made.id
         self._enlist(made)
 
@@ -155,6 +160,7 @@ class State:
                 moved.closed()
         self._answered(self.maintenance.moved(moved))
         self._answered(self.takeover.moved(moved))
+        self.backups.moved(moved, at_ms)
         if moved.ended:
             # A plan that has ended is history, which the journal keeps; the state would grow for ever.
             del self.holding[moved.subject], self.plans[moved.id]

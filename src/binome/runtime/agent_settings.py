@@ -56,6 +56,8 @@ class Settings(msgspec.Struct, frozen=True):
     members: dict[str, Member] = {}
     agreements: dict[str, Agreement] = {}
     addresses: tuple[str, ...] = ()  # of the estate's other servers
+    file: str = ""  # of the estate: what takes and proves copies reads it
+    backups: dict[str, tuple[str, ...]] = {}  # backup → its vaults
 
 
 def read(path: Path) -> Settings:

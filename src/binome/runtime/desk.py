@@ -159,7 +159,7 @@ class Desk:
 
     def _end(self, wanted: Sequence[Alarm]) -> None:
         """Ends the episodes that are asked about and that nothing known speaks of any more."""
-        ours = {INCIDENT, "takeover", "plan", "alone", "nobody-leads", "trouble"}
+        ours = {INCIDENT, "takeover", "plan", "alone", "nobody-leads", "trouble", "backup"}
         current = {(one.page.cause, one.page.episode) for one in wanted if one.page.stage != RESOLVED}
         asking = {
             (paged.page.cause, paged.page.episode)

@@ -25,6 +25,7 @@ from typing import Literal, NamedTuple
 from binome.core.verdict import Verdict
 from binome.estate import Estate
 from binome.ports import Clock
+from binome.runtime.backup_report import backups
 from binome.runtime.listener import Answer, Answering, Listener, Request
 from binome.runtime.peer_messages import version
 from binome.runtime.report import Sources, databases, quorum
@@ -207,6 +208,33 @@ def _synchronous(sources: Sources) -> Iterator[Sample]:
         yield {"database": one["database"]}, len(one["synchronous"])
 
 
+def _copies(sources: Sources) -> Iterator[Sample]:
+    now_ms = sources.loop.clock.now_ms()
+    for one in backups(sources.loop.estate, sources.loop.state, now_ms):
+        if one["copy_ms"] is not None:
+            yield {"backup": one["backup"]}, (now_ms - one["copy_ms"]) / 1000
+
+
+def _proven(sources: Sources) -> Iterator[Sample]:
+    now_ms = sources.loop.clock.now_ms()
+    for one in backups(sources.loop.estate, sources.loop.state, now_ms):
+        for there in one["vaults"]:
+            if there["proven_ms"] is not None:
+                labels = {"backup": one["backup"], "vault": there["vault"]}
+                yield labels, (now_ms - there["proven_ms"]) / 1000
+
+
+def _restores(sources: Sources) -> Iterator[Sample]:
+    for one in backups(sources.loop.estate, sources.loop.state, sources.loop.clock.now_ms()):
+        if one["restored_ms"] is not None:
+            yield {"backup": one["backup"]}, one["restored_ms"] / 1000
+
+
+def _lacking(sources: Sources) -> Iterator[Sample]:
+    for one in backups(sources.loop.estate, sources.loop.state, sources.loop.clock.now_ms()):
+        yield {"backup": one["backup"]}, not one["wrong"]
+
+
 FAMILIES = (
     Family("binome_info", "gauge", "Always 1; which estate, server and version this is.", _info),
     Family("binome_target_agreed", "gauge", "What is agreed: 1 up, 0 down, 0.5 flapping, NaN unsure.", _agreed),
@@ -275,4 +303,8 @@ FAMILIES = (
         "binome_database_primary", "gauge", "Which server is primary: 1; 0 for who was last, if none is.", _primaries
     ),
     Family("binome_database_synchronous", "gauge", "Standbys that have every acknowledged write.", _synchronous),
+    Family("binome_backup_copy_age_seconds", "gauge", "How old the newest copy is.", _copies),
+    Family("binome_backup_proven_age_seconds", "gauge", "How old the newest proven copy in a vault is.", _proven),
+    Family("binome_backup_restore_seconds", "gauge", "How long a restore takes, as proofs measured.", _restores),
+    Family("binome_backup_good", "gauge", "Whether copies and proofs are young enough, and good.", _lacking),
 )

@@ -27,6 +27,7 @@ from binome.core.scoping import Known, graphs, provisional
 from binome.core.state import State
 from binome.core.verdict import Judged, Verdict
 from binome.ports import Finding, Standing
+from binome.runtime.backup_report import backups
 from binome.runtime.loop import Loop
 from binome.runtime.turns import Turns, at_once
 from binome.runtime.watch import Watch
@@ -174,8 +175,10 @@ def status_turns(sources: Sources) -> Turns[dict[str, Any]]:
     plans = [_plan(one) for one in state.plans.values()]
     bare = sorted(name for name in seen.fallen if name not in seen.of_target)
     takeovers, silent = list(_takeovers(state)), state.silence.sites
+    copies = list(backups(estate, state, now_ms))
+    lacking = any(one["wrong"] for one in copies)
     headless = any(one.leaderless for one in state.takeover.databases.values())
-    troubled = any((problems, seen.causes, bare, lonely, not seen.leader, takeovers, silent, headless))
+    troubled = any((problems, seen.causes, bare, lonely, not seen.leader, takeovers, silent, headless, lacking))
     return {
         "estate": estate.estate,
         "server": sources.loop.name,
@@ -203,6 +206,7 @@ def status_turns(sources: Sources) -> Turns[dict[str, Any]]:
         "attestable": sources.attestable(),
         "rejoins": list(_rejoins(state)),
         "absent": [{"server": one, "service": etcd} for one, etcd in state.takeover.absent.items()],
+        "backups": copies,
         "plans": plans,
     }
 
