@@ -25,6 +25,7 @@ WITHOUT_JSON = {
     "demo": "it takes minutes and says what happens; what came of it is report.json",
     "completion": "it prints a script for a shell",
     "estate schema": "it prints JSON, and nothing else",
+    "backup measured": "as estate schema",
     "lab up": "it says what it builds; binome lab status --json says what came of it",
     "lab burn": "it says that it was done; binome lab status --json says what came of it",
     "lab cut": "as lab burn",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from binome.cli.moments import moment
+from binome.core.backup_facts import BackupScheduled, CopyTaken, ProofMade
 from binome.core.decide import decide
 from binome.core.entry import Draft, Fact, seal
 from binome.core.leadership import LeadershipTaken
@@ -158,4 +159,21 @@ def hostile() -> Seen:
     seen.watch.told("gra-edge", {"gra-web": judged, "web@gra-web": judged}, False)
     seen.troubles = [HOSTILE]
     seen.decided()
+    return seen
+
+
+def backed_up(*, lie: bool = False) -> Seen:
+    """A morning after a backup, whose copy in one vault is proven, and in the other not good."""
+    seen = well()
+    now_ms = seen.clock.now_ms()
+    copy_ms = now_ms - 3 * 3_600_000
+    seen.fact(BackupScheduled("nightly"))
+    seen.fact(CopyTaken("t", "nightly", "gra-db", copy_ms, 15 << 30, {"vault-ams": "a1", "vault-par": "p1"}, {}))
+    seen.fact(ProofMade("a", "nightly", "par-spare", "vault-ams", "a1", copy_ms, "proven", 372_000))
+    if lie:
+        seen.fact(ProofMade("p", "nightly", "par-spare", "vault-par", "p1", copy_ms, "proven", 412_000))
+        seen.fact(ProofMade("d", "nightly", "par-spare", "vault-par", "p1", copy_ms, "proven", 1, damaged=True))
+    else:
+        found = "contacts/toc.dat: its content is not what was saved"
+        seen.fact(ProofMade("p", "nightly", "par-spare", "vault-par", "p1", copy_ms, "altered", 0, found))
     return seen

@@ -12,6 +12,8 @@ def backups_told(report: dict[str, Any]) -> Iterator[str]:
     """The newest copy and the newest proven one of each backup, and what a restore would take and lose."""
     now_ms = report["at_ms"]
     for one in report.get("backups", ()):
+        if one["copy_ms"] is None and not (one["jobs"] or one["wrong"]):
+            continue  # its time has not come yet
         copy = f"copy of {moment(one['copy_ms'], now_ms)}" if one["copy_ms"] is not None else "no copy yet"
         working = [_working(job, now_ms) for job in one["jobs"]]
         yield "; ".join([f"backup {one['backup']}: {copy}", _proven(one, now_ms), *working])

@@ -225,10 +225,8 @@ class BackupSlice:
             self.ended.discard(plan.id)
 
     def _ended(self, fact: Ended, at_ms: int) -> None:
-        """Takes in what came of a job, once; also where its plan is gone."""
+        """Takes in what came of a job, also where its plan is gone. The fact's id keeps it from being told twice."""
         work = self.works.get(fact.job)
-        if fact.job in self.ended:
-            return
         if work is not None:
             self.ended.add(fact.job)
         known = self.known.setdefault(fact.backup, Known(at_ms))
