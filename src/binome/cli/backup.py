@@ -27,8 +27,6 @@ from binome.cli.copies import (
     size,
     vault_of,
 )
-from binome.cli.door import DOOR, Door
-from binome.cli.door import said as said_at
 from binome.cli.exits import Exit, fail, print_json, read_estate
 from binome.cli.journal_text import printable
 from binome.cli.moments import lasted
@@ -168,21 +166,6 @@ def show(
         _print_manifest(manifest, one, vault, proven=proven)
         if proof:
             print(printable(f"{'proof':<9} {proof.line}"))
-
-
-@app.command()
-def measured(door: Door = DOOR) -> None:
-    """Print what proofs have measured, as `binome check --measured` reads it: how long a restore takes, what it loses.
-
-    Asks the Binôme that runs on this server. Ends with 1 where a backup is not proven in every vault of it: that one
-    is left out.
-    """
-    report = said_at(door, {"do": "status"})
-    found = measures(report["backups"], report["at_ms"])
-    print_json({"backups": found})
-    if missing := [row["backup"] for row in report["backups"] if row["backup"] not in found]:
-        said(f"binome: not proven in every vault, and left out: {', '.join(missing)}")
-        raise typer.Exit(Exit.BAD_ANSWER)
 
 
 def _vaults(estate: Estate, names: tuple[str, ...], here: str) -> tuple[dict[str, Vault], dict[str, VaultError]]:

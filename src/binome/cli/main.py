@@ -22,6 +22,7 @@ from binome.cli import (
 )
 from binome.cli.check import check
 from binome.cli.extras import with_extras
+from binome.cli.measured import measured
 from binome.cli.preflight import preflight
 
 app = typer.Typer(
@@ -55,6 +56,7 @@ app.add_typer(plan.app, name="plan")
 app.add_typer(journal.app, name="journal")
 if ca := with_extras(app, "ca", "binome.cli.ca", "agreement"):
     app.add_typer(ca.app, name="ca")
+backup.app.command()(measured)
 app.add_typer(backup.app, name="backup")
 if prove := with_extras(backup.app, "prove", "binome.cli.prove", "agreement,backup"):
     backup.app.command()(prove.prove)
