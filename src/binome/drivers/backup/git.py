@@ -21,8 +21,8 @@ from binome.drivers.backup.shared.tools import run
 from binome.drivers.sizes import polled, size_of
 from binome.ports_of_copies import Copied, CopyError, Tell, Unsaved
 
-_QUIET = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
-_ALONE = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_TERMINAL_PROMPT": "0"}
+QUIET = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
+ALONE = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_TERMINAL_PROMPT": "0"}
 
 
 class Git:
@@ -65,7 +65,7 @@ class Git:
             with TemporaryDirectory(prefix="binome-git-") as scratch:
                 try:
                     bundle = str(folder / f"{name}.bundle")
-                    await run(["git", *_QUIET, "clone", "--quiet", "--mirror", bundle, scratch], more=_ALONE)
+                    await run(["git", *QUIET, "clone", "--quiet", "--mirror", bundle, scratch], more=ALONE)
                     await _git(scratch, "fsck", "--full", "--no-dangling", "--no-progress")
                     found = await _references(scratch)
                 except CopyError as error:
@@ -91,7 +91,7 @@ def _names(paths: Sequence[str]) -> dict[str, str]:
 
 
 async def _git(path: str, *words: str) -> list[str]:
-    return (await run(["git", *_QUIET, "-C", path, *words], more=_ALONE))[1]
+    return (await run(["git", *QUIET, "-C", path, *words], more=ALONE))[1]
 
 
 async def _references(path: str) -> dict[str, str]:
@@ -102,6 +102,6 @@ async def _references(path: str) -> dict[str, str]:
 
 async def _heads(bundle: Path) -> dict[str, str]:
     """Every reference of a bundle; without HEAD, which is a name for one of them, or of a moment."""
-    _, lines = await run(["git", "bundle", "list-heads", str(bundle)], more=_ALONE)
+    _, lines = await run(["git", "bundle", "list-heads", str(bundle)], more=ALONE)
     pairs = (line.split(" ", 1) for line in lines)
     return {name: object_ for object_, name in pairs if name.startswith("refs/")}
