@@ -64,11 +64,11 @@ def take(
     """
     estate = read_estate(file, as_json=as_json)
     (backup,), here = named([name], estate.backups, "backup", file), server_of(estate, file, server)
-    vaults, absent = _vaults(estate, estate.backups[backup].to, here)
+    vaults, absent = vaults_of(estate, estate.backups[backup].to, here)
     try:
         copier = load(estate.backups[backup].method, secret_of)
         with progress() as tell:
-            hands = Hands(copier, vaults, _sums, _now_ms)
+            hands = Hands(copier, vaults, sums, now_ms)
             done = asyncio.run(taken(estate, backup, here, scratch=scratch, hands=hands, tell=tell))
     except (SourceError, ValueError) as error:
         fail(f"binome: {printable(str(error))}  Nothing was done.", Exit.BAD_INPUT)
@@ -98,8 +98,8 @@ def list_(
     estate = read_estate(file, as_json=as_json)
     backups, here = named([name] if name else [], estate.backups, "backup", file), server_of(estate, file, server)
     wanted = dict.fromkeys(vault for backup in backups for vault in estate.backups[backup].to)
-    vaults, failed = _vaults(estate, tuple(wanted), here)
-    found, more = asyncio.run(_lists(vaults))
+    vaults, failed = vaults_of(estate, tuple(wanted), here)
+    found, more = asyncio.run(listed(vaults))
     failed |= more
     rows = [
         _row(vault, one, one.id in proven_of(stored))
@@ -137,8 +137,8 @@ def show(
     """Show what a copy says of itself, and what its newest proof says of it, whose signature is verified."""
     estate = read_estate(file, as_json=as_json)
     (backup,), here = named([name], estate.backups, "backup", file), server_of(estate, file, server)
-    vaults, failed = _vaults(estate, estate.backups[backup].to, here)
-    found, more = asyncio.run(_lists(vaults))
+    vaults, failed = vaults_of(estate, estate.backups[backup].to, here)
+    found, more = asyncio.run(listed(vaults))
     failed |= more
     matching = [
         (one, vault)
@@ -168,7 +168,7 @@ def show(
             print(printable(f"{'proof':<9} {proof.line}"))
 
 
-def _vaults(estate: Estate, names: tuple[str, ...], here: str) -> tuple[dict[str, Vault], dict[str, VaultError]]:
+def vaults_of(estate: Estate, names: tuple[str, ...], here: str) -> tuple[dict[str, Vault], dict[str, VaultError]]:
     """Those that can be had from here, and why the others cannot."""
     had: dict[str, Vault] = {}
     failed: dict[str, VaultError] = {}
@@ -180,7 +180,8 @@ def _vaults(estate: Estate, names: tuple[str, ...], here: str) -> tuple[dict[str
     return had, failed
 
 
-async def _lists(vaults: dict[str, Vault]) -> tuple[dict[str, list[Stored]], dict[str, VaultError]]:
+async def listed(vaults: dict[str, Vault]) -> tuple[dict[str, list[Stored]], dict[str, VaultError]]:
+    """What each vault lists, and why others could not be asked."""
     found: dict[str, list[Stored]] = {}
     failed: dict[str, VaultError] = {}
     for name, vault in vaults.items():
@@ -237,9 +238,11 @@ def _print_manifest(manifest: Manifest, one: Stored, vault: str, *, proven: bool
             print(printable(f"{data:<9} {name:<17} {words}"[:100]))
 
 
-def _sums(folder: Path, tell: Tell) -> Any:
+def sums(folder: Path, tell: Tell) -> Any:
+    """`runtime.copying.Sums`, of this machine's files."""
     return files_of(folder, tell=tell)
 
 
-def _now_ms() -> int:
+def now_ms() -> int:
+    """This server's clock, in milliseconds since 1970."""
     return time.time_ns() // 1_000_000

@@ -26,6 +26,7 @@ from rich.progress import (
 from binome.cli.exits import Exit, fail
 from binome.cli.journal_text import printable
 from binome.core.copies import Label, Progress, Stored
+from binome.core.restoring import proven
 from binome.drivers.notify import secret_of
 from binome.drivers.vault import load, place_of
 from binome.estate import Estate
@@ -78,11 +79,7 @@ def copies_of(estate: Estate, stored: Sequence[Stored], backup: str = "") -> lis
 
 def proven_of(stored: Sequence[Stored]) -> frozenset[str]:
     """The ids of the copies whose newest proof says that they are good."""
-    newest: dict[str, str] = {}
-    for one in stored:
-        if one.labels.get(Label.KIND) == "proof":
-            newest.setdefault(one.labels.get(Label.OF, ""), one.labels.get(Label.VERDICT, ""))
-    return frozenset(copy for copy, verdict in newest.items() if verdict == "proven")
+    return proven(stored)
 
 
 def at(at_ms: int) -> str:

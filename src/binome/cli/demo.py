@@ -15,12 +15,13 @@ from binome.cli.exits import Exit, fail, read_estate
 from binome.cli.lab import lab_errors
 from binome.cli.screen import Screen, event_line, summary_lines
 from binome.estate import Estate
-from binome.lab import report
+from binome.lab import both, report
 from binome.lab.clients import ways_in
 from binome.lab.demo import Event, Outcome, View, demonstrate
-from binome.lab.faults import FAULTS
+from binome.lab.faults import FAULTS, ONCE
 from binome.lab.guard import passing_lab
 from binome.lab.stage import TOGETHER
+from binome.lab.vaults import left
 
 LITTORAL = Path(__file__).resolve().parents[3] / "examples" / "littoral" / "estate.yaml"
 _T = TypeVar("_T")
@@ -48,12 +49,16 @@ def demo(
     if chosen is None:
         fail(f"binome: --fault {fault}: expected one of {', '.join(FAULTS)}; nothing was done.", Exit.BAD_INPUT)
     estate = read_estate(file)
+    if (repeat > 1 or together or act_after) and chosen in ONCE:
+        fail(f"binome: --fault {fault} takes no --repeat, --with and --act-after; nothing was done.", Exit.BAD_INPUT)
     if repeat > 1 or together or act_after:
         text = file.read_bytes()
         trial = repeated.Trial.of(estate, text, chosen, times=repeat, together=together or [], act_after=act_after)
         repeated.run(trial, out, shown)
     with lab_errors():
         ways_in(estate)
+        if chosen == "both":
+            left(estate)
         report.check_writable(out)
         view = View(estate.estate, chosen)
         outcome = shown(estate, view, lambda say, happened: _demonstrated(file.read_bytes(), view, out, say, happened))
@@ -85,6 +90,7 @@ def _demonstrated(
 ) -> Outcome:
     """The demonstration on a lab of its own. What the clients wrote is kept; of a bad night, the engines' logs too."""
     with passing_lab(text, say=say, salvage=out / "logs") as lab:
-        outcome = demonstrate(lab, view, happened)
+        play = both.demonstrate if view.fault == "both" else demonstrate
+        outcome = play(lab, view, happened)
         lab.keep_evidence(out / "logs", engines=not outcome.good)
         return outcome

@@ -162,6 +162,7 @@ def _of_databases(fact: Fact) -> str:
             return f"{fact.service}: Patroni was asked to move it to {fact.to}; {fact.plan}"
         case TakeoverAttested():
             lossy, sites = "; it may lack writes" if fact.lossy else "", _names(tuple(fact.sites))
+            lossy = "; it begins with nothing" if fact.anew else lossy
             return f"{fact.service}: {fact.survivor} goes on, {fact.who} attests that {sites} is off{lossy}"
     return ""
 

@@ -12,7 +12,7 @@ from binome.core.isolation import is_free
 from binome.core.plan import Command, Outcome
 from binome.core.takeover_facts import PROMOTE, RELEASE, SWITCH, TakeoverAttested, begun, moved
 from binome.drivers.database.patroni.cluster import Change as Changed
-from binome.drivers.database.patroni.cluster import Cluster, restarted, root_of
+from binome.drivers.database.patroni.cluster import Cluster, refounded, restarted, root_of
 from binome.drivers.database.patroni.cluster import Refused as NotChanged
 from binome.drivers.database.patroni.database import PatroniDatabase, Stage
 from binome.estate import Estate
@@ -60,7 +60,10 @@ def attested_change(estate: Estate, server: str, etcd: Etcd, clock: Clock) -> Ch
 
     async def once(found: Proposal, fact: TakeoverAttested, accepts_loss: bool) -> str:
         cluster = Cluster.of(found.scope, (await etcd.range(root_of(found.scope), prefix=True)).keys)
-        decided = restarted(cluster, found.survivor, vouched=found.whole, accepts_loss=accepts_loss)
+        if fact.anew:
+            decided = refounded(cluster, found.survivor)
+        else:
+            decided = restarted(cluster, found.survivor, vouched=found.whole, accepts_loss=accepts_loss)
         if isinstance(decided, NotChanged):
             return decided.value
         newest = (await etcd.range(f"{root}generation")).keys

@@ -16,6 +16,7 @@ from binome.cli import (
     oncall,
     plan,
     render,
+    restore,
     status,
     takeover,
     vault,
@@ -60,6 +61,7 @@ backup.app.command()(measured)
 app.add_typer(backup.app, name="backup")
 if prove := with_extras(backup.app, "prove", "binome.cli.prove", "agreement,backup"):
     backup.app.command()(prove.prove)
+app.command()(restore.restore)
 app.add_typer(vault.app, name="vault")
 app.command()(completion.completion)
 app.command("oncall")(oncall.show)

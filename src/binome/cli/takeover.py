@@ -7,7 +7,7 @@ import secrets
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -35,6 +35,9 @@ def takeover(
     accept_loss: Annotated[
         str, typer.Option(metavar="SERVER", help="With --attest: go on there, though it may lack writes.")
     ] = "",
+    anew: Annotated[
+        str, typer.Option(metavar="SERVER", help="With --attest: found it there anew, empty, to restore a copy into.")
+    ] = "",
     yes: Yes = False,
     door: Door = DOOR,
     as_json: AsJson = False,
@@ -44,7 +47,7 @@ def takeover(
     Where etcd has lost its majority nobody leads, and nothing is automatic. Then attest by name what is off.
     """
     if attest:
-        _attested(service, attest, accept_loss, yes=yes, door=door, as_json=as_json)
+        _attested(service, attest, Loss(accept_loss, anew), yes=yes, door=door, as_json=as_json)
         return
     _confirmed(service, "is taken over: its standby becomes primary", yes=yes)
     granted(door, "takeover-asked", as_json=as_json, service=service, who=getpass.getuser(), code=code)
@@ -87,7 +90,14 @@ def _typed(words: str, name: str) -> None:
         fail("binome: that is not its name; nothing was done.  For scripts: --yes", Exit.BAD_INPUT)
 
 
-def _attested(service: str, names: str, accept_loss: str, *, yes: bool, door: Path, as_json: bool) -> None:
+class Loss(NamedTuple):
+    """The server that a person lets go on though it may lack writes, and the one that he lets begin with none."""
+
+    accepted: str
+    anew: str
+
+
+def _attested(service: str, names: str, loss: Loss, *, yes: bool, door: Path, as_json: bool) -> None:
     """Hands in what a person attests, once it is clear to him what that means."""
     found = said(door, {"do": "attestable", "service": service})
     if "refused" in found:
@@ -95,15 +105,21 @@ def _attested(service: str, names: str, accept_loss: str, *, yes: bool, door: Pa
     wanted = [one.strip() for one in names.split(",") if one.strip()]
     if not yes:
         _typed(printable(_risk(found)), service)
-        if not found["whole"] and accept_loss != found["survivor"]:
+        if loss.anew:
+            _typed(
+                printable(f"{loss.anew} begins with nothing: all that is left of {service} is in its copies."),
+                loss.anew,
+            )
+        elif not found["whole"] and loss.accepted != found["survivor"]:
             _typed(printable(_loss(found)), found["survivor"])
-            accept_loss = found["survivor"]
+            loss = loss._replace(accepted=found["survivor"])
     question = {
         "do": "attest",
         "request": f"{time.time_ns() // 1_000_000}-{secrets.token_hex(4)}",
         "service": service,
         "names": wanted,
-        "accepts_loss": accept_loss,
+        "accepts_loss": loss.accepted,
+        "anew": loss.anew,
         "who": getpass.getuser(),
     }
     answer = said(door, question, within_s=ATTESTED_S)
@@ -116,7 +132,8 @@ def _attested(service: str, names: str, accept_loss: str, *, yes: bool, door: Pa
     if as_json:
         print_json(answer)
     else:
-        print(printable(f"{service} goes on with {answer['survivor']}, alone: the next loss would take data with it."))
+        state = "is empty on" if loss.anew else "goes on with"
+        print(printable(f"{service} {state} {answer['survivor']}, alone: the next loss would take data with it."))
 
 
 def _refused(reason: str, why: str = "", *, as_json: bool) -> None:

@@ -14,6 +14,8 @@ database with the member that is reached:
     a standby that was synchronous, as far as is known here  it: it has everything that was acknowledged
     another member                                           it, but only once more by name: what it lacks is lost
 
+    a member that has nothing, and the others burned  it, founded anew and empty, where the person says so by its name
+
 *As far as is known here*: who was cut off before the others were lost knows nothing of what they acknowledged then. It
 can be seen from nowhere on this side, so it is said, and is the person's to know.
 """
@@ -37,11 +39,12 @@ class Refused(StrEnum):
     NO_SUCH_DATABASE = "no such database, or nothing is known of it here"
     NO_ETCD = "the estate has no etcd that several agree through"
     QUORUM_LEFT = "members of etcd that could agree are within reach: mend etcd, or wait; it is not for a person to say"
-    NO_MEMBER = "no member of the database is within reach of this lookout"
+    NO_MEMBER = "no member of the database is within reach of this lookout; a spare can become one, and be founded anew"
     NO_AGREEMENT = "no member of etcd is within reach of this lookout"
     OTHER_NAMES = "what says nothing here has other names"
     ANSWERS = "something there answers"
     NOT_SYNCHRONOUS = "the survivor is not known to have every acknowledged write"
+    HAS_DATA = "the survivor has the data: it is not founded anew"
 
 
 class Proposal(NamedTuple):
@@ -120,13 +123,18 @@ def _places(estate: Estate, members: Collection[str], reached: Collection[str]) 
 
 
 def objection(
-    asked: Proposal, names: Collection[str], answering: Collection[str], *, accepts_loss: bool
+    asked: Proposal, names: Collection[str], answering: Collection[str], *, accepts_loss: bool, anew: bool = False
 ) -> Refused | None:
-    """Why a person's word is not taken; None where it is. `answering`: of the lost servers those that say anything."""
+    """Why a person's word is not taken; None where it is. `answering`: of the lost servers those that say anything.
+
+    `anew`: the survivor has nothing, and founds the database again, empty, for a copy to be restored into.
+    """
     if set(names) != set(asked.lost):
         return Refused.OTHER_NAMES
     if answering:
         return Refused.ANSWERS
-    if not asked.whole and not accepts_loss:
+    if asked.whole and anew:
+        return Refused.HAS_DATA
+    if not asked.whole and not accepts_loss and not anew:
         return Refused.NOT_SYNCHRONOUS
     return None

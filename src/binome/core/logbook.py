@@ -145,7 +145,7 @@ def _of_people(fact: Fact, clock: Clock) -> str:
             return f"{fact.who} silences {fact.subject} until {clock(fact.until_ms)}: {fact.why}"
         case TakeoverAttested():
             lost = " and ".join(fact.sites) or "nothing else"
-            doubt = "; it may lack writes" if fact.lossy else ""
+            doubt = "; it begins with nothing" if fact.anew else "; it may lack writes" if fact.lossy else ""
             return f"{fact.who} attests that {lost} is off; {fact.service} goes on with {fact.survivor}{doubt}"
         case PlanClosed():
             return f"{fact.who} has closed {fact.plan}: {fact.why}"

@@ -13,6 +13,7 @@ What is never written over: tables that are there, a standby, a folder that hold
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import PurePath
@@ -51,15 +52,17 @@ class Refused(StrEnum):
 
 def copies(stored: Mapping[str, Sequence[Stored]], estate: Estate, backups: Iterable[str]) -> list[Copy]:
     """The copies of these backups in the vaults, newest first. `stored` is what each vault lists."""
-    wanted, found = frozenset(backups), dict[tuple[str, str, int], Copy]()
+    wanted, found = frozenset(backups), dict[tuple[str, str, int, int], Copy]()
     for vault, listed in stored.items():
         good = proven(listed)
+        turns = Counter[tuple[str, str, int]]()  # two of one second are two
         for one in listed:
             of, labels = one.labels.get(Label.BACKUP, ""), one.labels
             if labels.get(Label.KIND) != "copy" or labels.get(Label.ESTATE) != estate.estate or of not in wanted:
                 continue
             server = labels.get(Label.SERVER, "")
-            key = of, server, one.at_ms
+            turns[of, server, one.at_ms] += 1
+            key = of, server, one.at_ms, turns[of, server, one.at_ms]
             new = Copy(of, labels.get(Label.METHOD, ""), server, one.at_ms, one.size_bytes, {}, ())
             copy = found.get(key, new)
             by = (*copy.proven, *([vault] if one.id in good else []))

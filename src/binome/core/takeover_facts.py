@@ -107,7 +107,8 @@ class TakeoverAttested(Fact, frozen=True, tag="takeover-attested"):
     """A person attested that what is lost is off, and a database goes on without it, in an etcd of what was left.
 
     `sites` are the lost servers by what they stand in; `members` are those of them with a member of etcd, whose
-    service is `agreement`; `lossy` says that the survivor was not known to have every acknowledged write.
+    service is `agreement`; `lossy` says that the survivor was not known to have every acknowledged write, `anew` that
+    it has none: it founds the database again, empty, for a copy to be restored into.
     """
 
     request: str
@@ -119,6 +120,7 @@ class TakeoverAttested(Fact, frozen=True, tag="takeover-attested"):
     agreement: str
     members: tuple[str, ...]
     lossy: bool = False
+    anew: bool = False
 
 
 class RejoinEnded(Fact, frozen=True, tag="rejoin-ended"):

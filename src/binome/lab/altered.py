@@ -1,4 +1,4 @@
-"""The lab's copy of an estate, with other values for some keys of one service; everything else stays as written.
+"""The lab's copy of an estate, with other values for some keys of one entry; everything else stays as written.
 
 A demonstration that repeats a fire cannot wait for the cooldown of ten minutes that a real platform should have, nor
 change the file that people keep. What was changed is said in the report.
@@ -11,15 +11,17 @@ from collections.abc import Mapping
 import yaml
 
 
-def altered(text: bytes, service: str, values: Mapping[str, str]) -> bytes:
-    """The estate in `text`, in which the keys of a service have these values. `text` is an estate that loads.
+def altered(text: bytes, service: str, values: Mapping[str, str], section: str = "services") -> bytes:
+    """The estate in `text`, in which keys of a service, or of what else a section has, have these values.
 
-    A key that is there gets its new value in its place; one that is not becomes the first of the service.
+    `text` is an estate that loads.
+
+    A key that is there gets its new value in its place; one that is not becomes the first of its entry.
     """
     written = text.decode()
     for key, value in values.items():
         root = yaml.compose(written, Loader=yaml.CSafeLoader)
-        node = _value(_value(root, "services"), service)
+        node = _value(_value(root, section), service)
         found = _find(node, key)
         if found is not None:
             begin, end = found.start_mark.index, found.end_mark.index

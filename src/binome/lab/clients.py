@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from binome.estate import Estate
@@ -51,16 +51,27 @@ class Clients:
         self._lab = lab
         self._prefix = prefix
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._edges: tuple[str, ...] = ()
+        self._turn = 0
         self.logs = {name: Log(lab.folder / f"{prefix}{name}.jsonl") for name in PATIENCES_S}
 
     def start(self) -> None:
         """Starts both clients outside of every site."""
         for name, patience_s in PATIENCES_S.items():
             settings = settings_for(self._lab, self._prefix + name, patience_s)
+            if self._edges:
+                edges = tuple(one for one in settings.edges if one.name in self._edges)
+                settings = replace(settings, name=f"{settings.name}-{self._turn}", edges=edges)
             path = self._lab.folder / f"{settings.name}.settings.json"
             settings.save(path)
             program = Program((sys.executable, "-m", workload.__name__, str(path)))
             self._processes.append(self._lab.spawn_client(program, f"{settings.name}.client.log"))
+
+    def lead_to(self, servers: Collection[str]) -> None:
+        """The platform's name leads to these edges from now on: both clients begin anew there, in the same logs."""
+        self.stop()
+        self._edges, self._turn = tuple(servers), self._turn + 1
+        self.start()
 
     def stop(self, timeout_s: float = 10) -> None:
         """Lets both clients end what they have begun. Raises LabError where one failed: its log proves nothing then."""

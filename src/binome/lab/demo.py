@@ -79,6 +79,24 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Recovery:
+    """What came back out of a vault. Times are in seconds from the fault.
+
+    `point_s` is the moment that the copy is of, `lost_beyond` the writes that were acknowledged after it, and are gone.
+    `same`: what was restored is what was saved. `phases_s` are those of the restore.
+    """
+
+    backup: str
+    vault: str
+    proven: bool
+    point_s: float
+    restored_s: float
+    same: bool
+    phases_s: dict[str, float]
+    lost_beyond: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What the demonstration found. Times are in seconds; None where it never came."""
 
@@ -101,10 +119,16 @@ class Outcome:
     stage: Stage = NOBODY  # who led when the fault came
     decider: str = ""  # the lookout whose plan moved or released the database; empty where none did
     pages: tuple[Page, ...] = ()  # that providers of messages accepted
+    recovery: Recovery | None = None  # where all was lost but a copy
 
     @property
     def good(self) -> bool:
-        """Nothing acknowledged was lost, no two primaries acknowledged, writes flow and the pair is whole again."""
+        """Nothing acknowledged was lost, no two primaries acknowledged, writes flow and the pair is whole again.
+
+        Where all was lost but a copy, `lost` is what that copy should have had, and there is no pair any more.
+        """
+        if self.recovery is not None:
+            return self.flows and self.recovery.same and not self.evidence.lost and not self.evidence.double_primary
         return (
             self.flows
             and not self.evidence.lost
@@ -202,13 +226,14 @@ class Watcher:
         at_s = time.monotonic()  # after the answer: what was seen was so by then
         self.view.sites, self.view.looks = self._lab.sites(), looks
         for server, look in looks[self._database].items():
-            if before and before[self._database][server] != look:
+            seen = before.get(self._database, {}).get(server)
+            if before and seen != look:
                 self.role_since_s[server, look] = at_s
                 if look == Look("primary", "up"):
                     self.happened(f"{server} is primary", at_s)
                 elif look == Look("standby", "up"):
                     self.happened(f"{server} follows as standby", at_s)
-                elif before[self._database][server].role == "primary" and look.role == "standby":
+                elif seen is not None and seen.role == "primary" and look.role == "standby":
                     self.happened(f"{server} is primary no more", at_s)
 
 
@@ -221,12 +246,12 @@ def demonstrate(lab: Lab, view: View, say: Callable[[Event], None], scene: Scene
     clients.start()
     with Watcher(lab, clients, view, say, scene.load_s) as watcher:
         watcher.happened(f"{len(PATIENCES_S)} clients write, read and fetch")
-        _pause(scene.load_s, watcher)
+        pause(scene.load_s, watcher)
         primary = lab.primary(database)
         strike = Strike(lab, view.fault, primary)
         led_by = stage.arranged(lab, strike.site, scene.together)
         faulted_at_s = _struck(strike, view, watcher)
-        flow = _waited(lambda: _flow_again(watcher, database, primary), watcher)
+        flow = waited(lambda: _flow_again(watcher, database, primary), watcher)
         if flow:
             silence = checker.outage(clients.logs["patient"].records, "write")
             watcher.happened("writes flow again", silence.end_s)
@@ -234,10 +259,10 @@ def demonstrate(lab: Lab, view: View, say: Callable[[Event], None], scene: Scene
             watcher.happened("writes do not flow")
         if lookouts.names(lab.estate) and view.fault in faults.OF_SITES:
             # Who looks needs a few seconds to be sure; a site that is back is no loss.
-            _waited(lambda: watcher.verdict is not None, watcher, VERDICT_WITHIN_S)
+            waited(lambda: watcher.verdict is not None, watcher, VERDICT_WITHIN_S)
         whole_at_s = _made_whole(strike, watcher)
         watcher.happened("the pair is whole again" if whole_at_s else "the pair is not whole again")
-        _pause(AFTERWARDS_S, watcher)
+        pause(AFTERWARDS_S, watcher)
         flow = flow and watcher.acknowledged_since(time.monotonic() - AFTERWARDS_S / 2) > 0
         clients.stop()
     evidence = checker.check(clients.records(), _held(lab, database))
@@ -337,17 +362,22 @@ def _since(begin_s: float, at_s: float | None) -> float | None:
     return None if at_s is None else round(at_s - begin_s, 2)
 
 
-def _waited(condition: Callable[[], bool], watcher: Watcher, within_s: float = PATIENCE_WITH_ENGINES_S) -> bool:
+def waited(
+    condition: Callable[[], bool],
+    watcher: Watcher,
+    within_s: float = PATIENCE_WITH_ENGINES_S,
+    every_s: float = _WATCH_EVERY_S,
+) -> bool:
     """Whether the condition came true while the engines still had time."""
     deadline = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline:
             return False
-        _pause(_WATCH_EVERY_S, watcher)
+        pause(every_s, watcher)
     return True
 
 
-def _pause(seconds: float, watcher: Watcher) -> None:
+def pause(seconds: float, watcher: Watcher) -> None:
     """Lets the load go on; what the watcher ran into ends the demonstration."""
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:

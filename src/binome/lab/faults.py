@@ -4,6 +4,7 @@ burn            the primary's site burns, its data is gone; later it is rebuilt 
 burn-standby    the same, for the site of the standby
 cut             the primary's site is cut off and lives on alone; later it is joined again
 kill-postgres   the primary's PostgreSQL ends at once, as a crash does; its server and its Patroni live
+both            both sites of the database burn with their data; what is left is a copy in a vault (both.py)
 switchover      nothing is broken: a person has the database moved, by the command
 """
 
@@ -22,8 +23,10 @@ from binome.lab.lab import Lab
 from binome.render import Folders
 from binome.render.places import database_places
 
-Fault = Literal["burn", "cut", "burn-standby", "kill-postgres", "switchover"]
+Fault = Literal["burn", "cut", "burn-standby", "kill-postgres", "switchover", "both"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
+ONCE: frozenset[Fault] = frozenset({"both"})
+"""Those after which the lab is not as before: they are not done again in it."""
 OF_SITES: frozenset[Fault] = frozenset({"burn", "cut", "burn-standby"})
 """Those that take a whole site: the lookouts have something to agree on."""
 KEEPS_PRIMARY: frozenset[Fault] = frozenset({"burn-standby"})
@@ -34,6 +37,7 @@ WORDS: Mapping[Fault, str] = {
     "burn-standby": "burned (it held the standby)",
     "kill-postgres": "lost its PostgreSQL",
     "switchover": "handed over",
+    "both": "burned, with all that they held",
 }
 """What became of the site, for a heading."""
 ANSWERS_WITHIN_S = 30.0

@@ -10,7 +10,7 @@ from typing import Any
 
 from binome.lab import chart, outside
 from binome.lab.clients import PATIENCES_S
-from binome.lab.demo import Outcome
+from binome.lab.demo import Outcome, Recovery
 from binome.lab.errors import LabError
 from binome.lab.faults import KEEPS_PRIMARY, WORDS
 
@@ -46,6 +46,23 @@ def as_json(outcome: Outcome) -> Report:
         "pages": outside.as_json(outcome.pages),
         "events": [{"at_s": event.at_s, "what": event.what} for event in outcome.events],
         "engines": outcome.engines,
+        **(_recovery(outcome.recovery) if outcome.recovery else {}),
+    }
+
+
+def _recovery(one: Recovery) -> Report:
+    """What is said of a platform that came back out of a vault."""
+    return {
+        "lost_beyond_backup": len(one.lost_beyond),
+        "recovery": {
+            "backup": one.backup,
+            "vault": one.vault,
+            "proven": one.proven,
+            "point_s": one.point_s,
+            "restored_s": one.restored_s,
+            "same": one.same,
+            "phases_s": one.phases_s,
+        },
     }
 
 
@@ -90,8 +107,18 @@ def verdict(report: Report) -> str:
         return f"{report['lost']:,} acknowledged writes are lost."
     if report["double_primary"]:
         return f"{report['double_primary']:,} writes were acknowledged by a second primary."
+    if not report.get("recovery", {"same": True})["same"]:
+        return "What was restored is not what was saved."
     if not report["flows"]:
         return "Nothing acknowledged was lost, but writes never flowed again."
+    if "recovery" in report:
+        point_s, beyond = -report["recovery"]["point_s"], report["lost_beyond_backup"]
+        words = (
+            f"{beyond:,} acknowledged in the {point_s:.1f} s after it are gone"
+            if beyond
+            else "nothing after it is gone"
+        )
+        return f"Everything up to the newest copy is there; {words}."
     if report["time_to_redundancy_s"] is None:
         return "Nothing acknowledged was lost, but the pair is not whole again."
     return f"{report['acknowledged']:,} writes were acknowledged, and all of them are there."
@@ -119,12 +146,31 @@ def figures(report: Report) -> list[tuple[str, str, str]]:
         )
         rows.append((f"outage of {noun}", f"{patient:.2f} s", meaning))
     rows.append(("verdict", _seconds(report["verdict_s"]), report["scope"] or "the lookouts agreed on no cause"))
+    if "recovery" in report:
+        return rows + _recovered(report)
     if report["fault"] not in KEEPS_PRIMARY:
         rows.append(
             ("new primary", _seconds(report["new_primary_s"]), "from the fault until there was a primary again")
         )
     rows.append(("pair whole again", _seconds(report["time_to_redundancy_s"]), "from the fault until it was"))
     return rows
+
+
+def _recovered(report: Report) -> list[tuple[str, str, str]]:
+    """The rows of a platform that came back out of a vault."""
+    one, beyond = report["recovery"], report["lost_beyond_backup"]
+    proven = "proven" if one["proven"] else "not proven"
+    phases = ", ".join(f"{name} {value:.1f} s" for name, value in one["phases_s"].items())
+    return [
+        (
+            "recovery point",
+            f"{one['point_s']:.1f} s",
+            f"the moment that {one['backup']} is of, {proven}, from {one['vault']}",
+        ),
+        ("lost beyond it", f"{beyond:,}", "writes acknowledged after that moment, which no copy has"),
+        ("new primary", _seconds(report["new_primary_s"]), "from the fault until there was one, empty"),
+        ("restored", _seconds(one["restored_s"]), phases),
+    ]
 
 
 def _seconds(value: float | None) -> str:

@@ -86,8 +86,8 @@ class Attest:
         if isinstance(found, Refused):
             return {"answer": found.value}
         answering = await self._answering(found)
-        accepts = question.get("accepts_loss") == found.survivor
-        reason = objection(found, names, answering, accepts_loss=accepts)
+        accepts, anew = (question.get(name) == found.survivor for name in ("accepts_loss", "anew"))
+        reason = objection(found, names, answering, accepts_loss=accepts, anew=anew)
         if reason is not None:
             return {"answer": reason.value, "answering": answering, **as_json(found)}
         generation = 1 + max(self.state().head.generation, self.hands.newest_generation())
@@ -101,6 +101,7 @@ class Attest:
             agreement=found.agreement,
             members=found.members,
             lossy=not found.whole,
+            anew=anew,
         )
         trouble = await self._carried_out(found, fact, accepts_loss=accepts)
         return {"unknown": trouble} if trouble else {"answer": GRANTED, **as_json(found)}

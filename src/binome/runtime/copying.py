@@ -58,7 +58,7 @@ async def take(estate: Estate, backup: str, server: str, *, scratch: Path, hands
     versions: dict[str, str] = {}
     fingerprints: dict[str, dict[str, Any]] = {}
     moments = []
-    with _folder(scratch) as folder:
+    with own_folder(scratch, PREFIX) as folder:
         for source in wanted:
             below = folder / source.name
             below.mkdir(mode=0o700)
@@ -120,9 +120,9 @@ async def _put(folder: Path, manifest: Manifest, vaults: Mapping[str, Vault], te
 
 
 @contextmanager
-def _folder(scratch: Path) -> Iterator[Path]:
-    """An own folder, locked as long as this process lives."""
-    for left in scratch.glob(f"{PREFIX}*"):
+def own_folder(scratch: Path, prefix: str) -> Iterator[Path]:
+    """A folder of our own, locked as long as this process lives; what others of its kind left behind is swept away."""
+    for left in scratch.glob(f"{prefix}*"):
         descriptor = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -132,7 +132,7 @@ def _folder(scratch: Path) -> Iterator[Path]:
             shutil.rmtree(left, ignore_errors=True)
         finally:
             os.close(descriptor)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=scratch))
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=scratch))
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

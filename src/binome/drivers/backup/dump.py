@@ -31,6 +31,7 @@ from binome.drivers.sizes import polled
 from binome.ports_of_copies import Copied, CopyError, Tell, Unsaved
 
 MOST_JOBS = 4
+REPLAYED_S, REPLAY_ASKED_S = 60.0, 0.02
 DATABASE = "database"
 ROLES = "roles.sql"
 
@@ -44,9 +45,9 @@ class Dump:
     async def copy(self, source: Source, into: Path, tell: Tell) -> Copied:
         """See `ports_of_copies.Copier`."""
         password = password_of(source, self._secret)
+        at_ms = await _reached(source, password)
         async with session(source, password, source.database) as reading:
             row = await (await reading.execute("SELECT pg_export_snapshot(), pg_is_in_recovery()")).fetchone()
-            at_ms = time.time_ns() // 1_000_000
             snapshot, standby = row or ("", False)
             major, total = reading.info.server_version // 10_000, sum(size for *_, size in await tables(reading))
             words = ["--lock-wait-timeout=60s", f"--snapshot={snapshot}", f"--dbname={source.database}"]
@@ -91,6 +92,29 @@ class Dump:
         there = {table_of(line) for line in lines if " TABLE DATA " in line}
         lost = sorted(name for name in fingerprint["tables"] if name not in there)
         return [f"the rows of {name} are not in the dump" for name in lost]
+
+
+async def _reached(source: Source, password: str) -> int:
+    """The moment that a snapshot that is taken after this is a copy of. Raises CopyError.
+
+    A synchronous standby has every acknowledged write in its log, and not yet in its tables: it is waited for until it
+    has replayed what it had received when this was asked. What one that is not synchronous lacks, nobody here knows.
+    """
+    at_ms, until_s = time.time_ns() // 1_000_000, time.monotonic() + REPLAYED_S
+    async with session(source, password, source.database) as asking:
+        await asking.execute("COMMIT")
+        rows = await (await asking.execute("SELECT pg_last_wal_receive_lsn()")).fetchall()
+        received = rows[0][0]
+        while received is not None:
+            query = "SELECT NOT pg_is_in_recovery() OR pg_last_wal_replay_lsn() >= %s"
+            if (await (await asking.execute(query, (received,))).fetchall())[0][0]:
+                break
+            if time.monotonic() > until_s:
+                raise CopyError(
+                    Unsaved.FAILED, f"this standby has not replayed in {REPLAYED_S:g} s what it has received"
+                )
+            await asyncio.sleep(REPLAY_ASKED_S)
+    return at_ms
 
 
 async def _answers(reading: psycopg.AsyncConnection) -> bool:

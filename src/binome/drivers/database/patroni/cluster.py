@@ -229,6 +229,24 @@ def restarted(cluster: Cluster, survivor: str, *, vouched: bool, accepts_loss: b
     )
 
 
+def refounded(cluster: Cluster, survivor: str) -> Change | Refused | Done:
+    """The survivor founds the database anew, empty, because a person attests that all who had the data are gone.
+
+    All keys go but the settings: with `initialize` there, the survivor would wait for a leader to copy from. Then its
+    Patroni founds a cluster in its own folder; a folder that is not empty it takes as it is.
+    """
+    if cluster.leader == survivor:
+        return Done()
+    if cluster.paused:
+        return Refused.PAUSED
+    kept = ("config", f"members/{survivor}")
+    gone = [key for key in cluster.keys if key not in kept]
+    return Change(
+        cluster.unchanged("leader", "initialize", "config"),
+        (*(Delete(cluster.root + key) for key in gone), *cluster._wake()),
+    )
+
+
 def release(cluster: Cluster, primary: str, lost: str) -> Change | Refused | Done:
     """The primary no longer waits for a standby that is lost."""
     if primary == lost:

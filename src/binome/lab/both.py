@@ -1,0 +1,267 @@
+"""Both data sites burn with all that they hold, and the platform comes back out of a vault.
+
+    load ► a copy is taken, and proven ► more load ► both sites burn ► etcd has no majority: nothing is automatic
+         ► a person makes the spare a member, and attests that the sites are off ► the spare founds the database, empty
+         ► the copy is restored ► the platform's name leads to the spare ► writes flow ► judge
+
+What was acknowledged up to the moment that the copy is of must be there. What came after it is gone, and counted: that
+is what a copy a day costs, and what the other fault domain saves for as long as only one burns.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from binome.drivers.database.patroni.processes import find, started_with
+from binome.estate import load
+from binome.lab import checker, engines, lookouts, stage
+from binome.lab.checker import Evidence
+from binome.lab.clients import PATIENCES_S, Clients, held_by, prepare_ledger
+from binome.lab.demo import (
+    AFTERWARDS_S,
+    FLOW_PER_S,
+    Event,
+    Outcome,
+    Recovery,
+    Scene,
+    View,
+    Watcher,
+    pause,
+    waited,
+)
+from binome.lab.engines import Look
+from binome.lab.errors import LabError
+from binome.lab.lab import Lab
+from binome.lab.record import Record
+from binome.lab.vaults import Left, Vaults, left, with_spare
+from binome.render import Folders
+
+BEYOND_S = 3
+"""How long writes go on after the copy: they are what is lost beyond it."""
+KNOWN_WITHIN_S, FOUNDED_WITHIN_S, ENDED_WITHIN_S = 40.0, 90.0, 10.0
+
+
+def demonstrate(lab: Lab, view: View, say: Callable[[Event], None], scene: Scene | None = None) -> Outcome:
+    """Runs the demonstration on a lab that is whole. Raises LabError where the lab, a client or a command fails."""
+    scene, chosen = scene or Scene(), left(lab.estate)
+    database = lab.database()
+    prepare_ledger(lab)
+    vaults = Vaults(lab, chosen)
+    vaults.serve()
+    clients = Clients(lab, scene.prefix)
+    clients.start()
+    with Watcher(lab, clients, view, say, scene.load_s) as watcher:
+        watcher.happened(f"{len(PATIENCES_S)} clients write, read and fetch")
+        pause(scene.load_s, watcher)
+        primary = lab.primary(database)
+        copy = _copied(lab, vaults, chosen, primary, watcher)
+        pause(BEYOND_S, watcher)
+        led_by = stage.now(lab)
+        faulted_at_s = _burned(lab, chosen, primary, watcher)
+        _spare_takes_over(lab, chosen, watcher)
+        restored = _restored(lab, vaults, chosen, copy, watcher)
+        restored_at_s = time.monotonic()
+        clients.lead_to([chosen.spare])
+        watcher.happened(f"the platform's name leads to {chosen.spare}")
+        moved_at_s = time.monotonic()
+        flow = waited(lambda: _flows(watcher, moved_at_s), watcher)
+        silence = checker.outage(clients.logs["patient"].records, "write")
+        watcher.happened("writes flow again" if flow else "writes do not flow", silence.end_s if flow else None)
+        pause(AFTERWARDS_S, watcher)
+        flow = flow and watcher.acknowledged_since(time.monotonic() - AFTERWARDS_S / 2) > 0
+        clients.stop()
+    point_at_s = copy.at_ms / 1000 - (time.time() - time.monotonic())
+    judged = _judged(clients.records(), held_by(lab, chosen.spare), point_at_s, restored_at_s)
+    by_client = {name: checker.outages(log.records) for name, log in clients.logs.items()}
+    primary_at_s = watcher.role_since_s.get((chosen.spare, Look("primary", "up")))
+    return Outcome(
+        estate=lab.estate.estate,
+        fault="both",
+        site=view.site,
+        evidence=judged.evidence,
+        outage_s=by_client["patient"],
+        outage_impatient_s=by_client["impatient"],
+        unanswered=checker.unanswered(clients.records()),
+        flows=flow,
+        new_primary_s=None if primary_at_s is None else round(primary_at_s - faulted_at_s, 2),
+        verdict_s=None,
+        scope="without a majority nobody can agree on one",
+        time_to_redundancy_s=None,
+        events=tuple(sorted(watcher.events, key=lambda event: event.at_s)),
+        engines=engines.versions(),
+        faulted_at_s=faulted_at_s,
+        records=tuple((name, tuple(log.records)) for name, log in clients.logs.items()),
+        stage=led_by,
+        pages=watcher.pages.since(faulted_at_s),
+        recovery=Recovery(
+            backup=chosen.backup,
+            vault=restored["vault"],
+            proven=copy.proven,
+            point_s=round(point_at_s - faulted_at_s, 2),
+            restored_s=round(restored_at_s - faulted_at_s, 2),
+            same=restored["same"],
+            phases_s={name: round(ms / 1000, 2) for name, ms in restored["phases_ms"].items()},
+            lost_beyond=judged.beyond,
+        ),
+    )
+
+
+class Copied(NamedTuple):
+    """The copy that is taken under load: the moment that it is of, in milliseconds since 1970."""
+
+    at_ms: int
+    proven: bool
+
+
+def _copied(lab: Lab, vaults: Vaults, chosen: Left, primary: str, watcher: Watcher) -> Copied:
+    """Takes the backup, on a standby where there is one, and proves it."""
+    members = lab.estate.services[lab.database()].on
+    source = next((one for one in members if one != primary), primary)
+    watcher.happened(f"{chosen.backup} is taken on {source}, under load")
+    taken = vaults.run(source, "backup", "take", chosen.backup)
+    if taken["failed"]:
+        raise LabError(f"the backup is not in every vault: {taken['failed']}")
+    watcher.happened(f"it is in {' and '.join(taken['stored'])}, of {taken['size_bytes']:,} bytes")
+    return Copied(taken["at_ms"], proven=False)
+
+
+def _burned(lab: Lab, chosen: Left, primary: str, watcher: Watcher) -> float:
+    """Burns all sites of the database, the primary's first; when it came."""
+    first = lab.estate.servers[primary].site
+    sites = sorted(chosen.sites, key=lambda site: site != first)
+    watcher.view.site, watcher.view.faulted_at_s = " and ".join(sites), time.monotonic()
+    watcher.happened(f"{' and '.join(sites)} burn with all that they hold", watcher.view.faulted_at_s)
+    for site in sites:
+        lab.burn(site, wipe=True)
+    return watcher.view.faulted_at_s
+
+
+def _spare_takes_over(lab: Lab, chosen: Left, watcher: Watcher) -> None:
+    """A person makes the spare a member, and attests what is off; then the spare's database is there, and empty."""
+    watcher.happened(f"etcd has no majority: nothing is automatic, {chosen.lookout} waits for a person")
+    text = with_spare(lab, chosen)
+    (lab.folder / "estate.yaml").write_bytes(text)
+    lab.estate = load(text)
+    words = ", ".join(chosen.services)
+    watcher.happened(f"a person makes {chosen.spare} a member of {words}")
+    for server in (*lookouts.names(lab.estate), *lookouts.agents(lab.estate)):
+        if lab.estate.servers[server].site not in chosen.sites:
+            _started_again(lab, server)
+    database = lab.database()
+    others = [service for service in chosen.services if service != database]
+    for service in others:
+        lab.start_member(service, chosen.spare, from_nothing=True)
+    lacking = lambda: [one for one in others if lab.look(one, chosen.spare).state != "up"]  # noqa: E731
+    lab.wait_for(lacking, f"what {chosen.spare} takes over", KNOWN_WITHIN_S)
+
+    def waits() -> bool:
+        said = lookouts.said(lab.root(chosen.lookout))
+        offered = said["attestable"] if said else []
+        return [sorted(one["names"]) for one in offered] == [sorted(chosen.sites)]
+
+    if not waited(waits, watcher, KNOWN_WITHIN_S):
+        raise LabError(f"{chosen.lookout} does not say what a person can do: {lookouts.said(lab.root(chosen.lookout))}")
+    watcher.happened(f"a person attests that {' and '.join(chosen.sites)} are off, and {chosen.spare} begins anew")
+    lab.start_member(database, chosen.spare, from_nothing=True)
+    _attested(lab, chosen, watcher)
+    empty = lambda: lab.look(database, chosen.spare) == Look("primary", "up")  # noqa: E731
+    if not waited(empty, watcher, FOUNDED_WITHIN_S):
+        raise LabError(f"{chosen.spare} does not become primary.")
+
+
+def _attested(lab: Lab, chosen: Left, watcher: Watcher) -> None:
+    """Gives the command, and starts Patroni where it ends meanwhile, as systemd would."""
+    database = lab.database()
+    options = ("--attest", ",".join(chosen.sites), "--anew", chosen.spare, "--yes", "--json")
+    door = ("--socket", str(lookouts.door(lab.root(chosen.lookout))))
+    asked = subprocess.Popen(
+        lookouts.command("takeover", database, *options, *door),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | lookouts.environment(),
+    )
+    file = Path(f"{Folders(str(lab.root(chosen.spare))).configuration}/{database}.patroni.yml")
+
+    def ended() -> bool:
+        if not find(started_with(file)):
+            lab.start_member(database, chosen.spare)
+        return asked.poll() is not None
+
+    if not waited(ended, watcher, FOUNDED_WITHIN_S, every_s=1.0):
+        asked.kill()
+    said, trouble = asked.communicate()
+    if asked.returncode != 0:
+        words = trouble.decode(errors="replace").strip() or said.decode(errors="replace")
+        raise LabError(f"`binome takeover --attest` ended with {asked.returncode}: {words}")
+
+
+def _started_again(lab: Lab, server: str) -> None:
+    """`binome run` on a server reads the estate anew."""
+    mine = [pid for pid in lab.pids(server) if _is_ours(pid)]
+    for pid in mine:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    gone = lambda: [str(pid) for pid in mine if _is_ours(pid)]  # noqa: E731
+    lab.wait_for(gone, f"binome on {server} ends", ENDED_WITHIN_S)
+    lab.start_lookout(server)
+
+
+def _is_ours(pid: int) -> bool:
+    with suppress(OSError):
+        return b"binome.cli.entry\0run\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
+
+
+def _restored(lab: Lab, vaults: Vaults, chosen: Left, copy: Copied, watcher: Watcher) -> dict[str, Any]:
+    """Restores the copy onto the spare; what the command says."""
+    watcher.happened(f"{chosen.data} is restored onto {chosen.spare}, from the vault alone")
+    words = ("--into", chosen.spare, "--yes", *(() if copy.proven else ("--unproven",)))
+    said = vaults.run(chosen.spare, "restore", chosen.data, *words)
+    if not said.get("done"):
+        raise LabError(f"`binome restore` did nothing: {json.dumps(said)}")
+    took_s = sum(said["phases_ms"].values()) / 1000
+    state = "it is what was saved" if said["same"] else "IT IS NOT WHAT WAS SAVED"
+    rows = said["compared"].get("rows", 0)
+    watcher.happened(f"restored from {said['vault']} in {took_s:.1f} s, {rows:,} rows: {state}")
+    return said
+
+
+def _flows(watcher: Watcher, since_s: float) -> bool:
+    """Whether writes were acknowledged throughout the last second."""
+    now = time.monotonic()
+    return now - since_s > 1 and watcher.acknowledged_since(now - 1) >= FLOW_PER_S
+
+
+class Judged(NamedTuple):
+    """What the logs prove; `beyond` was acknowledged after the moment of the copy, and is gone."""
+
+    evidence: Evidence
+    beyond: tuple[str, ...]
+
+
+def _judged(records: Sequence[Record], held: set[str], point_at_s: float, restored_at_s: float) -> Judged:
+    """Judges what came before the fire and what came after the restore, each on timelines of its own."""
+    before = checker.check((one for one in records if one.at_s < restored_at_s), held)
+    after = checker.check((one for one in records if one.at_s >= restored_at_s), held)
+    writes = [one for one in records if one.operation == "write" and one.state == "acknowledged"]
+    early = {one.id for one in writes if one.at_s <= point_at_s}
+    beyond = tuple(id_ for id_ in before.lost if id_ not in early)
+    return Judged(
+        Evidence(
+            acknowledged=before.acknowledged + after.acknowledged,
+            lost=(*(id_ for id_ in before.lost if id_ in early), *after.lost),
+            unknown_found=before.unknown_found + after.unknown_found,
+            unknown_missing=before.unknown_missing + after.unknown_missing,
+            double_primary=(*before.double_primary, *after.double_primary),
+        ),
+        beyond,
+    )
