@@ -170,6 +170,16 @@ def test_a_person_attests_by_name_and_what_may_be_lost_by_another(
         assert said["accepts_loss"] == ("" if answer["whole"] else "gra-db")
 
 
+def test_who_begins_with_nothing_is_typed_as_well(door: Door) -> None:
+    door.answer = WHOLE | {"whole": False, "answer": "granted"}
+    word = [*WORD, "--anew", "gra-db", "--socket", str(door.path)]
+    slipped = CliRunner().invoke(app, word, input="database\nsbg-db\n")
+    assert (slipped.exit_code, len(door.asked)) == (2, 1) and "gra-db begins with nothing" in slipped.output
+    meant = CliRunner().invoke(app, word, input="database\ngra-db\n")
+    assert (meant.exit_code, "database is empty on gra-db" in meant.output) == (0, True), meant.output
+    assert (door.asked[-1]["anew"], door.asked[-1]["accepts_loss"]) == ("gra-db", "")
+
+
 def test_a_script_accepts_a_loss_by_name_or_gets_no_for_an_answer(door: Door) -> None:
     door.answer = WHOLE | {"whole": False, "answer": NotAttested.NOT_SYNCHRONOUS.value}
     result = CliRunner().invoke(app, [*WORD, "--yes", "--socket", str(door.path)])

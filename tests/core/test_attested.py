@@ -92,3 +92,18 @@ def test_a_word_is_taken_only_whole_and_uncontradicted(
     found = asked(GRA, seen)
     assert isinstance(found, Proposal)
     assert objection(found, names.split(), answering.split(), accepts_loss=accepts) is refused
+
+
+def test_a_spare_that_became_a_member_founds_the_database_anew_where_nobody_else_is_left() -> None:
+    estate = load(
+        TEXT.replace("on: [gra-db, sbg-db]\n    needs", "on: [gra-db, sbg-db, par-spare]\n    needs", 1).encode()
+    )
+    found = asked("par-watch par-spare", estate=estate)
+    assert isinstance(found, Proposal)
+    assert (found.survivor, found.host, found.whole) == ("par-spare", "par-watch", False)
+    assert list(found.lost) == ["gravelines", "strasbourg"]
+    assert objection(found, found.lost, (), accepts_loss=False) is Refused.NOT_SYNCHRONOUS
+    assert objection(found, found.lost, (), accepts_loss=False, anew=True) is None
+    whole = asked(SBG)
+    assert isinstance(whole, Proposal)
+    assert objection(whole, whole.lost, (), accepts_loss=True, anew=True) is Refused.HAS_DATA

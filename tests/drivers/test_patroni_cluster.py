@@ -161,6 +161,19 @@ def test_in_an_empty_etcd_our_own_mirror_vouches_for_the_survivor_or_a_person_ta
     assert "leader" not in after, "its Patroni founds the cluster again, and takes the key"
 
 
+def test_who_founds_the_database_anew_finds_nothing_that_it_would_wait_for() -> None:
+    etcd = state(initialize="7", status={"optime": 7}, history="[]", failover={"leader": "gra-db"})
+    after = applied(etcd, keys.refounded(seen(etcd), "par-spare"))
+    assert set(after) == {"config"} and msgspec.json.decode(after["config"].value) == {"ttl": 20}
+    assert keys.refounded(seen(state(leader="par-spare")), "par-spare") == Done()
+    assert keys.refounded(seen(state(config={"pause": True})), "par-spare") is Refused.PAUSED
+    etcd = state(initialize="7")
+    change = keys.refounded(seen(etcd), "par-spare")
+    assert isinstance(change, Change)
+    etcd.transact((), [Put(f"{ROOT}initialize", b"8")])
+    assert not etcd.transact(*change).succeeded, "somebody else founded it meanwhile"
+
+
 def test_a_standby_is_released_and_the_others_stay_synchronous() -> None:
     etcd = state(sync={"leader": "gra-db", "sync_standby": "Par-db,SBG-db"})
     after = applied(etcd, keys.release(seen(etcd), "gra-db", "sbg-db"))

@@ -35,3 +35,13 @@ def test_keys_that_are_missing_are_added(form: str) -> None:
     after = altered(text, "database", {"act_after": "350ms"})
     assert (database(text).act_after_ms, database(after).act_after_ms) == (2000, 350)
     assert database(after).on == database(text).on
+
+
+def test_another_section() -> None:
+    text = LITTORAL.read_bytes()
+    after = load(altered(text, "vault-par", {"path": "/srv/lab", "url": '"rest:http://10.20.3.10:8000/"'}, "vaults"))
+    assert (after.vaults["vault-par"].path, after.vaults["vault-par"].url) == (
+        "/srv/lab",
+        "rest:http://10.20.3.10:8000/",
+    )
+    assert after.vaults["vault-ams"] == load(text).vaults["vault-ams"]

@@ -10,7 +10,7 @@ import pytest
 
 from binome.lab import report
 from binome.lab.checker import Evidence
-from binome.lab.demo import Event, Outcome
+from binome.lab.demo import Event, Outcome, Recovery
 from binome.lab.errors import LabError
 from binome.lab.record import Record
 
@@ -46,6 +46,28 @@ GOOD = Outcome(
 def test_a_good_night() -> None:
     assert GOOD.good
     assert report.verdict(report.as_json(GOOD)) == "4,000 writes were acknowledged, and all of them are there."
+
+
+RECOVERY = Recovery("nightly", "vault-par", True, -4.2, 31.5, True, {"fetch": 0.8}, ("a-7", "a-8"))
+RECOVERED = replace(GOOD, fault="both", recovery=RECOVERY, time_to_redundancy_s=None)
+
+
+def test_a_night_with_nothing_left_but_a_copy() -> None:
+    found = report.as_json(RECOVERED)
+    assert RECOVERED.good and found["lost_beyond_backup"] == 2 and found["recovery"]["point_s"] == -4.2
+    words = "Everything up to the newest copy is there; 2 acknowledged in the 4.2 s after it are gone."
+    assert report.verdict(found) == words
+    rows = {name: (value, meaning) for name, value, meaning in report.figures(found)}
+    assert rows["restored"] == ("31.5 s", "fetch 0.8 s") and "pair whole again" not in rows
+    assert "lost beyond it" in report.page(RECOVERED)
+    nothing = report.as_json(replace(RECOVERED, recovery=replace(RECOVERY, lost_beyond=())))
+    assert report.verdict(nothing).endswith("nothing after it is gone.")
+    for bad, words in (
+        (replace(RECOVERED, recovery=replace(RECOVERY, same=False)), "not what was saved"),
+        (replace(RECOVERED, evidence=Evidence(4000, ("a-1",), 0, 0, ())), "1 acknowledged writes are lost"),
+        (replace(RECOVERED, flows=False), "writes never flowed again"),
+    ):
+        assert not bad.good and words in report.verdict(report.as_json(bad))
 
 
 @pytest.mark.parametrize(

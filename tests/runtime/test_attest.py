@@ -116,6 +116,14 @@ def test_a_loss_is_accepted_by_the_name_of_who_goes_on_and_is_written_down() -> 
     assert scene.facts[0].lossy
 
 
+def test_who_begins_with_nothing_is_named_and_it_is_written_down() -> None:
+    scene = Scene(DatabaseSeen("database", "sbg-db", ()))
+    assert scene.asked(anew="sbg-db")["answer"] == Refused.NOT_SYNCHRONOUS.value
+    assert scene.asked(anew="gra-db")["answer"] == "granted"
+    assert scene.facts[0].anew and scene.facts[0].lossy
+    assert Scene().asked(anew="gra-db")["answer"] == Refused.HAS_DATA.value
+
+
 def test_an_etcd_that_does_not_go_on_stops_it_before_anything_is_changed() -> None:
     scene = Scene()
     scene.hands.answers["agreement.alone"] = [Outcome("unknown", "etcd does not end")]

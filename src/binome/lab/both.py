@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from binome.drivers.database.patroni.processes import find, started_with
 from binome.estate import load
+from binome.estate.model import HaproxyService
 from binome.lab import checker, engines, lookouts, stage
 from binome.lab.checker import Evidence
 from binome.lab.clients import PATIENCES_S, Clients, held_by, prepare_ledger
@@ -69,8 +70,9 @@ def demonstrate(lab: Lab, view: View, say: Callable[[Event], None], scene: Scene
         _spare_takes_over(lab, chosen, watcher)
         restored = _restored(lab, vaults, chosen, copy, watcher)
         restored_at_s = time.monotonic()
-        clients.lead_to([chosen.spare])
-        watcher.happened(f"the platform's name leads to {chosen.spare}")
+        edges = [server for service, server in chosen.joins.items() if service in _edges(lab)]
+        clients.lead_to(edges)
+        watcher.happened(f"the platform's name leads to {', '.join(edges)}")
         moved_at_s = time.monotonic()
         flow = waited(lambda: _flows(watcher, moved_at_s), watcher)
         silence = checker.outage(clients.logs["patient"].records, "write")
@@ -130,7 +132,14 @@ def _copied(lab: Lab, vaults: Vaults, chosen: Left, primary: str, watcher: Watch
     if taken["failed"]:
         raise LabError(f"the backup is not in every vault: {taken['failed']}")
     watcher.happened(f"it is in {' and '.join(taken['stored'])}, of {taken['size_bytes']:,} bytes")
-    return Copied(taken["at_ms"], proven=False)
+    tls = Folders(str(lab.root(chosen.spare))).tls
+    words = ("backup", "prove", chosen.backup, "--vault", chosen.vault, "--tls", tls)
+    proof = vaults.run(chosen.spare, *words, user=None)
+    took_s, rows = sum(proof["phases_ms"].values()) / 1000, proof["compared"].get("rows", 0)
+    if proof["verdict"] != "proven" or not proof["stored"]:
+        raise LabError(f"the copy is not proven: {proof['verdict']}, {'; '.join(proof['found']) or proof['trouble']}")
+    watcher.happened(f"it is proven on {chosen.spare} in {took_s:.1f} s: {rows:,} rows are what was saved")
+    return Copied(taken["at_ms"], proven=True)
 
 
 def _burned(lab: Lab, chosen: Left, primary: str, watcher: Watcher) -> float:
@@ -150,17 +159,17 @@ def _spare_takes_over(lab: Lab, chosen: Left, watcher: Watcher) -> None:
     text = with_spare(lab, chosen)
     (lab.folder / "estate.yaml").write_bytes(text)
     lab.estate = load(text)
-    words = ", ".join(chosen.services)
-    watcher.happened(f"a person makes {chosen.spare} a member of {words}")
+    words = ", ".join(f"{server} a member of {service}" for service, server in chosen.joins.items())
+    watcher.happened(f"a person makes {words}")
     for server in (*lookouts.names(lab.estate), *lookouts.agents(lab.estate)):
         if lab.estate.servers[server].site not in chosen.sites:
             _started_again(lab, server)
     database = lab.database()
-    others = [service for service in chosen.services if service != database]
-    for service in others:
-        lab.start_member(service, chosen.spare, from_nothing=True)
-    lacking = lambda: [one for one in others if lab.look(one, chosen.spare).state != "up"]  # noqa: E731
-    lab.wait_for(lacking, f"what {chosen.spare} takes over", KNOWN_WITHIN_S)
+    others = {service: server for service, server in chosen.joins.items() if service != database}
+    for service, server in others.items():
+        lab.start_member(service, server, from_nothing=True)
+    lacking = lambda: [service for service, one in others.items() if lab.look(service, one).state != "up"]  # noqa: E731
+    lab.wait_for(lacking, "what begins again", KNOWN_WITHIN_S)
 
     def waits() -> bool:
         said = lookouts.said(lab.root(chosen.lookout))
@@ -233,6 +242,10 @@ def _restored(lab: Lab, vaults: Vaults, chosen: Left, copy: Copied, watcher: Wat
     rows = said["compared"].get("rows", 0)
     watcher.happened(f"restored from {said['vault']} in {took_s:.1f} s, {rows:,} rows: {state}")
     return said
+
+
+def _edges(lab: Lab) -> list[str]:
+    return [name for name, one in lab.estate.services.items() if isinstance(one, HaproxyService)]
 
 
 def _flows(watcher: Watcher, since_s: float) -> bool:

@@ -16,31 +16,34 @@ from typing import Any, NamedTuple
 
 import binome
 from binome.estate import Estate
+from binome.estate.model import HaproxyService
 from binome.lab import lookouts
 from binome.lab.altered import altered
 from binome.lab.engines import database_of
 from binome.lab.errors import LabError
 from binome.lab.lab import Lab
 from binome.lab.process import Program
+from binome.lab.shell import run
 from binome.lab.workload import DATABASE
 from binome.render import Folders
 from binome.render.places import database_places
 
 PORT = 8000
 KEY = "BINOME_LAB_VAULT"
-COMMAND_S = 60.0
+COMMAND_S, SERVED_S = 90.0, 20.0
 
 
 class Left(NamedTuple):
     """What is left of an estate whose data sites burn, and is enough to begin again.
 
-    `spare` becomes a member of `services`; `lookout` is where a person says so, beside the member of etcd that goes on;
+    `spare` becomes a member of the database, `joins` says of each service who does: an edge stands beside the lookout,
+    since it wants the database's own port. `lookout` is where a person says so, beside the member of etcd that goes on.
     `vault` keeps the copies of `backup`, which holds `data`.
     """
 
     sites: tuple[str, ...]
     spare: str
-    services: tuple[str, ...]
+    joins: dict[str, str]
     lookout: str
     backup: str
     data: str
@@ -57,7 +60,7 @@ def left(estate: Estate) -> Left:
     spare = next((one for one in service.spares if one in living), "")
     lookout = next((one for one in lookouts.names(estate) if one in voters), "")
     kept = [
-        Left(sites, spare, _taken_over(estate, spare), lookout, backup, data, vault)
+        Left(sites, spare, _joins(estate, spare, lookout), lookout, backup, data, vault)
         for backup, one in estate.backups.items()
         for data in one.of
         for vault in one.to
@@ -79,8 +82,12 @@ def left(estate: Estate) -> Left:
     return min(kept, key=lambda one: estate.servers[estate.vaults[one.vault].on].site != estate.servers[spare].site)
 
 
-def _taken_over(estate: Estate, spare: str) -> tuple[str, ...]:
-    return tuple(name for name, one in estate.services.items() if spare in getattr(one, "spares", ()))
+def _joins(estate: Estate, spare: str, lookout: str) -> dict[str, str]:
+    return {
+        name: lookout if isinstance(one, HaproxyService) else spare
+        for name, one in estate.services.items()
+        if spare in getattr(one, "spares", ())
+    }
 
 
 class Vaults:
@@ -89,29 +96,35 @@ class Vaults:
     def __init__(self, lab: Lab, chosen: Left) -> None:
         self._lab, self._left = lab, chosen
         self._key = os.urandom(18).hex()
-        self._names = [
-            name for name in lab.estate.backups[chosen.backup].to if lab.estate.vaults[name].kind == "restic"
-        ]
         code = lab.folder / "shared" / "src"
         if not code.exists():  # what runs as another user than root must be able to read it
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(Path(binome.__file__).parent, code / "binome", ignore=ignored)
 
     def serve(self) -> None:
-        """Starts what serves the vaults, and waits until it does."""
-        for name in self._names:
-            server = self._lab.estate.vaults[name].on
-            folder = self._folder(name)
-            folder.mkdir(parents=True, exist_ok=True)
-            address = f"{self._lab.estate.servers[server].address}:{PORT}"
-            words = ("rclone", "serve", "restic", "--config=", "--append-only", "--addr", address, str(folder))
-            self._lab.spawn(server, Program(words), f"{server}.{name}.log")
-            log = self._lab.folder / "logs" / f"{server}.{name}.log"
-            serves = lambda log=log: [] if b"erving restic" in log.read_bytes() else ["its REST server"]  # noqa: E731
-            self._lab.wait_for(serves, name, 20)
+        """Makes the vault, starts what serves it, and waits until it does."""
+        vault = self._lab.estate.vaults[self._left.vault]
+        self._folder.parent.mkdir(parents=True, exist_ok=True)
+        key = self._lab.folder / "vault.key"
+        key.touch(mode=0o600)
+        key.write_text(self._key)
+        run("restic", "init", "--no-cache", "--repo", str(self._folder), "--password-file", str(key))
+        address = f"{self._lab.estate.servers[vault.on].address}:{PORT}"
+        words = ("rclone", "serve", "restic", "--config=", "--append-only", "--addr", address, str(self._folder))
+        log = f"{vault.on}.{self._left.vault}.log"
+        self._lab.spawn(vault.on, Program(words), log)
 
-    def run(self, server: str, *words: str) -> dict[str, Any]:
-        """Runs one of `binome`'s commands on a server as PostgreSQL's user; its answer. Raises LabError if it fails."""
+        def lacking() -> list[str]:
+            said = (self._lab.folder / "logs" / log).read_bytes()
+            return [] if b"erving restic" in said else ["its REST server"]
+
+        self._lab.wait_for(lacking, self._left.vault, SERVED_S)
+
+    def run(self, server: str, *words: str, user: str | None = "postgres") -> dict[str, Any]:
+        """Runs one of `binome`'s commands on a server; its answer. Raises LabError where it has none.
+
+        As PostgreSQL's user it gets into the database by its socket; as root (None) it can fence a sandbox off.
+        """
         folder = self._lab.root(server) / "var" / "tmp"
         if not folder.exists():
             folder.mkdir(parents=True)
@@ -126,8 +139,13 @@ class Vaults:
                 *("-m", "binome.cli.entry", *words, "--json", "--as", server, "--estate", str(estate)),
                 *("--scratch", str(folder)),
             ),
-            user="postgres",
-            environment={"PYTHONPATH": os.pathsep.join(paths), KEY: self._key, "HOME": str(folder)},
+            user=user,
+            environment={
+                "PYTHONPATH": os.pathsep.join(paths),
+                KEY: self._key,
+                "HOME": str(folder),
+                "TMPDIR": str(folder),
+            },
         )
         name = f"{server}.{'-'.join(words[:2])}.log"
         log = self._lab.folder / "logs" / name
@@ -145,21 +163,18 @@ class Vaults:
         answer: dict[str, Any] = json.JSONDecoder().raw_decode(text[begin:])[0]
         return answer
 
-    def _folder(self, name: str) -> Path:
-        vault = self._lab.estate.vaults[name]
+    @property
+    def _folder(self) -> Path:
+        vault = self._lab.estate.vaults[self._left.vault]
         return self._lab.root(vault.on) / vault.path.strip("/")
 
     def _text(self, server: str) -> bytes:
-        """The lab's estate, as copies are taken and restored on one server."""
-        text, estate = (self._lab.folder / "estate.yaml").read_bytes(), self._lab.estate
-        for name in self._names:
-            address = estate.servers[estate.vaults[name].on].address
-            values = {
-                "url": f'"rest:http://{address}:{PORT}/"',
-                "path": str(self._folder(name)),
-                "key": f'"env:{KEY}"',
-            }
-            text = altered(text, name, values, "vaults")
+        """The lab's estate, as copies are taken and restored on one server: into the one vault that is built."""
+        text, estate, name = (self._lab.folder / "estate.yaml").read_bytes(), self._lab.estate, self._left.vault
+        address = estate.servers[estate.vaults[name].on].address
+        values = {"url": f'"rest:http://{address}:{PORT}/"', "path": str(self._folder), "key": f'"env:{KEY}"'}
+        text = altered(text, name, values, "vaults")
+        text = altered(text, self._left.backup, {"to": f"[{name}]"}, "backups")
         service = database_of(estate)
         options: Any = estate.services[service]
         sockets = database_places(service, options, Folders(str(self._lab.root(server)))).sockets
@@ -168,11 +183,11 @@ class Vaults:
 
 
 def with_spare(lab: Lab, chosen: Left) -> bytes:
-    """The lab's estate once a person has made the spare a member of what it is a spare of."""
+    """The lab's estate once a person has made what is left a member of what burned."""
     text = (lab.folder / "estate.yaml").read_bytes()
-    for name in chosen.services:
+    for name, server in chosen.joins.items():
         options: Any = lab.estate.services[name]
-        spares = [one for one in options.spares if one != chosen.spare]
-        on = f"[{', '.join([*options.on, chosen.spare])}]"
+        spares = [one for one in options.spares if one != server]
+        on = f"[{', '.join([*options.on, server])}]"
         text = altered(text, name, {"on": on, "spares": f"[{', '.join(spares)}]"})
     return text
