@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from binome.cli.main import app
 from binome.core.copies import Label
+from binome.core.proofs import PROOF, Proof, Verdict, written
 from binome.drivers.restore.dump import RestoreDump
 from binome.drivers.restore.shared.targets import MARK
 from binome.drivers.vault.directory import DirectoryVault
@@ -79,11 +80,26 @@ def taken(root: Path, backup: str = "files") -> dict[str, str]:
     return found
 
 
-def proved(root: Path, vault: str, id_: str, verdict: str = "proven") -> None:
-    """Puts a proof of a copy into a vault, as far as its labels go."""
+def proved(root: Path, vault: str, id_: str, verdict: str = "proven", labelled: str = "") -> None:
+    """Puts a proof of a copy into a vault, which nobody signed; its label can say that it is of another copy."""
     (root / "proof").mkdir(exist_ok=True)
-    (root / "proof" / "proof.json").write_text("{}")
-    labels = {Label.KIND.value: "proof", Label.OF.value: id_, Label.VERDICT.value: verdict}
+    proof = Proof(
+        estate="estate",
+        backup="files",
+        data=("uploads",),
+        method="files",
+        vault=vault,
+        copy=id_,
+        taken_by="gra-web",
+        at_ms=0,
+        size_bytes=0,
+        server="par-spare",
+        began_ms=0,
+        ended_ms=1,
+        verdict=Verdict(verdict),
+    )
+    (root / "proof" / PROOF).write_bytes(written(proof))
+    labels = {Label.KIND.value: "proof", Label.OF.value: labelled or id_, Label.VERDICT.value: verdict}
     place = VaultPlace(vault, "directory", str(root / "disk" / vault))
     run(DirectoryVault(place, no_secret).put(root / "proof", 1_700_000_000_000, labels, silent))
 
@@ -109,6 +125,16 @@ def test_the_newest_proven_copy_is_restored_and_compared(root: Path) -> None:
     assert done["compared"]["files"] == 1 and set(done["phases_ms"]) == {"fetch", "verify", "restore", "compare"}
     assert (uploads(root) / "a").read_text() == "hello"
     assert [one.name for one in root.iterdir() if one.name.startswith(".")] == [] == list((root / "scratch").iterdir())
+
+
+def test_a_proof_that_is_forged_is_not_believed(root: Path) -> None:
+    old = taken(root)
+    proved(root, "here", "another", labelled=old["here"])
+    words = ("restore", "files", "--into", str(root / "back"), "--yes")
+    refused = invoke(root, *words)
+    assert refused.exit_code == 1 and "is not believed" in refused.output and "of another copy" in refused.output
+    assert not (root / "back").exists()
+    assert invoke(root, *words, "--unproven").exit_code == 0
 
 
 def test_what_nobody_has_proven_is_taken_only_where_that_is_said(root: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from binome.estate import load
 from binome.lab import both, report
-from binome.lab.both import _judged
-from binome.lab.demo import View
+from binome.lab.both import _from_the_fault, _judged
+from binome.lab.demo import Event, View
 from binome.lab.errors import LabError
 from binome.lab.guard import passing_lab
 from binome.lab.record import Record, State
@@ -56,6 +56,12 @@ def test_what_the_copy_should_have_is_lost_and_what_came_after_it_is_beyond() ->
     assert kept.beyond == (), "what the copy has besides is no loss"
 
 
+def test_what_came_before_the_fire_is_told_from_the_fire() -> None:
+    events = [Event(-5.0, "load"), Event(2.0, "copy"), Event(0.0, "burns"), Event(4.0, "flows")]
+    told = _from_the_fault(events, 2, -3.5)
+    assert [(one.at_s, one.what) for one in told] == [(-8.5, "load"), (-1.5, "copy"), (0.0, "burns"), (4.0, "flows")]
+
+
 @pytest.mark.lab
 def test_the_platform_comes_back_out_of_the_vault(tmp_path: Path) -> None:
     view = View("littoral", "both")
@@ -63,6 +69,8 @@ def test_the_platform_comes_back_out_of_the_vault(tmp_path: Path) -> None:
         outcome = both.demonstrate(lab, view, print)
     found = report.as_json(outcome)
     assert outcome.good, report.verdict(found)
+    times = {one.what: one.at_s for one in outcome.events}
+    assert next(at_s for what, at_s in times.items() if what.startswith("it is proven")) < 0
     assert outcome.recovery is not None
     assert outcome.recovery.proven and outcome.recovery.same and outcome.recovery.point_s < 0
     assert outcome.evidence.acknowledged > 300 and found["lost_beyond_backup"] == len(outcome.recovery.lost_beyond) > 0

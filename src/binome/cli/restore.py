@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,11 +14,13 @@ from typing import Annotated, Any, NamedTuple, NoReturn
 
 import typer
 
-from binome.cli.backup import SCRATCH, listed, now_ms, sums, vaults_of
+from binome.cli.backup import SCRATCH, TLS, listed, now_ms, sums, vaults_of
 from binome.cli.copies import ESTATE, AsJson, AsServer, EstateFile, at, progress, said, server_of, short, size
 from binome.cli.exits import Exit, fail, print_json, read_estate
 from binome.cli.journal_text import printable
 from binome.cli.moments import lasted
+from binome.cli.proofs import newest
+from binome.core.copies import Stored
 from binome.core.restoring import Chosen, Copy, Refused, There, chosen, copies, in_a_vault, objection
 from binome.core.sources import PORT, Source
 from binome.drivers.backup.shared.postgres import password_of
@@ -29,10 +31,11 @@ from binome.drivers.restore.shared.allowed import Allowance
 from binome.drivers.restore.shared.targets import AsSaved, EngineTarget, FolderTarget, Stopped
 from binome.estate import Estate
 from binome.estate.problem import did_you_mean
-from binome.ports_of_copies import CopyError, Needs, Place, RestoreError, Restorer, Unrestored
+from binome.ports_of_copies import CopyError, Needs, Place, RestoreError, Restorer, Unrestored, Vault
 from binome.runtime.restoring import Hands, NotFetchedError, RefusedError, Restored, Target
 from binome.runtime.restoring import restore as restored
 
+_UNVERIFIABLE = "its signature cannot be verified here"
 _CODES = {Unrestored.UNREACHABLE: Exit.UNKNOWN, Unrestored.FULL: Exit.ENVIRONMENT, Unrestored.NO_TOOL: Exit.ENVIRONMENT}
 
 
@@ -51,6 +54,7 @@ def restore(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the name once more; for scripts.")] = False,
     scratch: Annotated[Path, typer.Option(help="Where the copy is fetched to before.")] = SCRATCH,
+    tls: Annotated[Path, typer.Option("--tls", help="The folder of this server's identity.")] = TLS,
     file: EstateFile = ESTATE,
     server: AsServer = "",
     as_json: AsJson = False,
@@ -73,6 +77,9 @@ def restore(
             said(f"binome: {vault}: {trouble}")
         nothing = picked in (Refused.NO_COPY, Refused.NONE_BEFORE) and troubles
         _refuse(name, picked, "", Exit.UNKNOWN if nothing else Exit.BAD_ANSWER, as_json=as_json)
+    doubt = _doubt(estate, picked.copy, vaults, found, tls)
+    if doubt and not unproven:
+        _refuse(name, Refused.NOT_BELIEVED, doubt, Exit.BAD_ANSWER, as_json=as_json)
     wish = Wish(into, only, user, aside, tuple(allow or ()))
     restorer, target = _target(estate, here, picked.copy, wish)
     there = _looked(target, into)
@@ -95,6 +102,19 @@ def restore(
     _print_done(done, plan, as_json=as_json)
     if done.differences:
         raise typer.Exit(Exit.BAD_ANSWER)
+
+
+def _doubt(
+    estate: Estate, copy: Copy, vaults: Mapping[str, Vault], found: Mapping[str, Sequence[Stored]], tls: Path
+) -> str:
+    """Why the proof of a copy is not believed; empty where it is, or there is none. What cannot be verified is said."""
+    for vault in copy.proven[:1]:
+        one = next(each for each in found[vault] if each.id == copy.ids[vault])
+        believed = asyncio.run(newest(estate, vaults[vault], found[vault], one, tls))
+        if believed is not None and believed.why:
+            said(f"binome: {vault}: the proof: {believed.why}")
+            return "" if believed.why.startswith(_UNVERIFIABLE) else believed.why
+    return ""
 
 
 class Wish(NamedTuple):

@@ -43,6 +43,7 @@ class Refused(StrEnum):
     NONE_PROVEN = "no copy was ever restored to prove it: --unproven takes the newest all the same"
     SEVERAL = "several copies have an id that begins so"
     NOT_PROVEN = "this copy was never restored to prove it: --unproven takes it all the same"
+    NOT_BELIEVED = "the proof of this copy is not believed: --unproven takes it all the same"
     HOLDS_DATA = "there is data already"
     STANDBY = "it is a standby, which takes no writes: restore into the primary"
     NOT_EMPTY = "the folder is not empty"

@@ -17,6 +17,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,8 +46,8 @@ from binome.lab.record import Record
 from binome.lab.vaults import Left, Vaults, left, with_spare
 from binome.render import Folders
 
-BEYOND_S = 3
-"""How long writes go on after the copy: they are what is lost beyond it."""
+COPIED_S, BEYOND_S = 12, 3
+"""How long a copy and its proof may take, and how long writes go on after them: they are what is lost beyond it."""
 KNOWN_WITHIN_S, FOUNDED_WITHIN_S, ENDED_WITHIN_S = 40.0, 90.0, 10.0
 
 
@@ -59,13 +60,13 @@ def demonstrate(lab: Lab, view: View, say: Callable[[Event], None], scene: Scene
     vaults.serve()
     clients = Clients(lab, scene.prefix)
     clients.start()
-    with Watcher(lab, clients, view, say, scene.load_s) as watcher:
+    with Watcher(lab, clients, view, say, scene.load_s + COPIED_S + BEYOND_S) as watcher:
         watcher.happened(f"{len(PATIENCES_S)} clients write, read and fetch")
         pause(scene.load_s, watcher)
         primary = lab.primary(database)
         copy = _copied(lab, vaults, chosen, primary, watcher)
         pause(BEYOND_S, watcher)
-        led_by = stage.now(lab)
+        led_by, before = stage.now(lab), len(watcher.events)
         faulted_at_s = _burned(lab, chosen, primary, watcher)
         _spare_takes_over(lab, chosen, watcher)
         restored = _restored(lab, vaults, chosen, copy, watcher)
@@ -97,7 +98,7 @@ def demonstrate(lab: Lab, view: View, say: Callable[[Event], None], scene: Scene
         verdict_s=None,
         scope="without a majority nobody can agree on one",
         time_to_redundancy_s=None,
-        events=tuple(sorted(watcher.events, key=lambda event: event.at_s)),
+        events=_from_the_fault(watcher.events, before, watcher.expected_at_s - faulted_at_s),
         engines=engines.versions(),
         faulted_at_s=faulted_at_s,
         records=tuple((name, tuple(log.records)) for name, log in clients.logs.items()),
@@ -114,6 +115,12 @@ def demonstrate(lab: Lab, view: View, say: Callable[[Event], None], scene: Scene
             lost_beyond=judged.beyond,
         ),
     )
+
+
+def _from_the_fault(events: Sequence[Event], before: int, early_s: float) -> tuple[Event, ...]:
+    """The events in their order, those `before` it from when the fault came and not from when it was expected."""
+    moved = [replace(one, at_s=round(one.at_s + early_s, 2)) for one in events[:before]]
+    return tuple(sorted([*moved, *events[before:]], key=lambda event: event.at_s))
 
 
 class Copied(NamedTuple):
@@ -233,7 +240,8 @@ def _is_ours(pid: int) -> bool:
 def _restored(lab: Lab, vaults: Vaults, chosen: Left, copy: Copied, watcher: Watcher) -> dict[str, Any]:
     """Restores the copy onto the spare; what the command says."""
     watcher.happened(f"{chosen.data} is restored onto {chosen.spare}, from the vault alone")
-    words = ("--into", chosen.spare, "--yes", *(() if copy.proven else ("--unproven",)))
+    tls = Folders(str(lab.root(chosen.spare))).tls
+    words = ("--into", chosen.spare, "--yes", "--tls", tls, *(() if copy.proven else ("--unproven",)))
     said = vaults.run(chosen.spare, "restore", chosen.data, *words)
     if not said.get("done"):
         raise LabError(f"`binome restore` did nothing: {json.dumps(said)}")

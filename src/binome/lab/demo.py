@@ -168,10 +168,15 @@ class Watcher:
         self._stop.set()
         self._thread.join()
 
+    @property
+    def expected_at_s(self) -> float:
+        """When the fault was expected, on the monotonic clock: events before it are told from there."""
+        return self._begun_s + self._load_s
+
     def happened(self, what: str, at_s: float | None = None) -> None:
         """Notes an event, now or at a time of the monotonic clock."""
         at_s = time.monotonic() if at_s is None else at_s
-        event = Event(round(at_s - (self.view.faulted_at_s or self._begun_s + self._load_s), 2), what)
+        event = Event(round(at_s - (self.view.faulted_at_s or self.expected_at_s), 2), what)
         self.events.append(event)
         self._say(event)
 
