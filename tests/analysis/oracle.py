@@ -130,8 +130,10 @@ class Oracle:
         agreed = all(self.agrees(need) for need in service.needs if need in self.estate.services)
         if service.takeover == "manual" or not agreed or (service.replication == "synchronous" and lost > 1):
             return "manual", self.response(), loses
-        if service.takeover == "automatic" and self.lookouts_agree():
-            return "up", 25.0 if outage is None else outage, loses
+        hastened = service.takeover == "automatic" and service.replication == "synchronous"
+        if hastened and self.lookouts_agree():
+            quick = min(service.act_after_ms / 1000 + 2.5, 25.0)
+            return "up", quick if outage is None else outage, loses
         return "up", max(25.0, outage or 0.0), loses
 
     def agrees(self, name: str) -> bool:

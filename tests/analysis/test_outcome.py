@@ -100,7 +100,10 @@ def pair(options: str, on: str = "g, s") -> Estate:
 @pytest.mark.parametrize(
     ("options", "loss", "outcome", "outage_s", "loss_s"),
     [
-        ("takeover: automatic", ["sbg"], Outcome.UP, 25.0, 0.0),
+        ("takeover: automatic", ["sbg"], Outcome.UP, 4.5, 0.0),
+        ("takeover: automatic, act_after: 350ms", ["sbg"], Outcome.UP, 2.85, 0.0),
+        ("takeover: automatic, act_after: 30s", ["sbg"], Outcome.UP, 25.0, 0.0),
+        ("takeover: automatic, replication: asynchronous, takeover_outage: 1s", ["sbg"], Outcome.UP, 25.0, None),
         ("takeover: confirm", ["sbg"], Outcome.UP, 25.0, 0.0),
         ("takeover: shadow", ["sbg"], Outcome.UP, 25.0, 0.0),
         ("takeover: manual", ["sbg"], Outcome.MANUAL, 900.0, 0.0),

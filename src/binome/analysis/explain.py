@@ -10,8 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from binome.analysis.losses import Loss
 from binome.analysis.outcome import Cause, Effect, Platform, required, required_for_load
-from binome.analysis.times import MEASURED, Time, duration, plus
-from binome.estate.model import PostgresqlService
+from binome.analysis.times import MEASURED, Time, duration, is_hastened, plus
 
 MOST_NAMED = 6
 
@@ -125,8 +124,7 @@ def _restored(platform: Platform, effect: Effect, loss: Loss) -> str:
 def is_slowed(platform: Platform, effect: Effect) -> bool:
     """Whether Patroni's TTL acts alone, too few lookout sites agree, and that takes longer than a hastened takeover."""
     service = platform.estate.services[effect.subject]
-    automatic = isinstance(service, PostgresqlService) and service.takeover == "automatic"
-    return automatic and effect.outage.seconds != platform.times.takeover(effect.subject).seconds
+    return is_hastened(service) and effect.outage.seconds != platform.times.takeover(effect.subject).seconds
 
 
 def _held(platform: Platform, effect: Effect) -> bool:

@@ -43,7 +43,7 @@ from math import ceil
 
 from binome.analysis.domains import Domains
 from binome.analysis.losses import Loss, Losses, at_least, bits, counted, union
-from binome.analysis.times import UNKNOWN, Measured, Time, Times, longest, needs_person
+from binome.analysis.times import UNKNOWN, Measured, Time, Times, is_hastened, longest, needs_person
 from binome.estate import Estate
 from binome.estate.model import AnyService, Backup, PostgresqlService
 
@@ -298,7 +298,7 @@ class Evaluation:
         alone = served if needs_person(service) else served & self._no_quorum(service)
         yield Effect(alone, Cause.PERSON_STARTS, name, times.response, loss)
         served &= ~alone
-        hastens = service.takeover == "automatic" and self._may_agree
+        hastens = is_hastened(service) and self._may_agree
         hastened = served & self._agreed if hastens else 0
         yield Effect(hastened, Cause.TAKEN_OVER, name, times.takeover(name), loss)
         yield Effect(served & ~hastened, Cause.TAKEN_OVER, name, times.patience(name, hastens=hastens), loss)

@@ -8,13 +8,15 @@ The defaults are the worst that was measured at the settings that Binôme render
 
 =============  ======  ==========================================================================================
 postgresql     25 s    Patroni's TTL alone, etcd's leader lost too: 24.6 s without writes
+  automatic    a + 2.5 after `act_after`, with the leaders of etcd and of the lookouts lost too: 0.35 + 2.7 s
 http, haproxy  1 s     a refused or timed out request is tried on the next member: 0.55 s
 etcd           0 s     a new leader is elected while the database goes on
 =============  ======  ==========================================================================================
 
-With `takeover: confirm` or `shadow`, and with `automatic` when too few lookout sites are left to agree, only Patroni's
-TTL acts: no declared figure below its default is believed then. A measured one is, where Binôme never hastens; where it
-does, what was measured is a hastened takeover, and says nothing about one that nobody hastens.
+With `takeover: confirm` or `shadow`, with asynchronous replication (nobody can tell how far a standby was behind), and
+with `automatic` when too few lookout sites are left to agree, only Patroni's TTL acts: no declared figure below its
+default is believed then. A measured one is, where Binôme never hastens; where it does, what was measured is a hastened
+takeover, and says nothing about one that nobody hastens.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ from binome.estate.problem import did_you_mean
 from binome.shown import shown
 
 DEFAULT_TAKEOVER_S = {"postgresql": 25.0, "http": 1.0, "haproxy": 1.0, "etcd": 0.0}
+HASTENED_S = 2.5
+"""What a takeover that Binôme hastens takes from the end of `act_after`."""
 
 MEASURES = {"services": ("takeover_s", "rebuild_s", "lag_s"), "backups": ("restore_s", "age_s")}
 """What a file of measured values may say: of each service, of each backup."""
@@ -140,8 +144,15 @@ class Times:
         """How long a service is away when some of its members are lost and the others go on."""
         service = self._estate.services[name]
         known = self._known(("services", name, "takeover_s"), service.takeover_outage_ms)
+        return known or self._default(service)
+
+    def _default(self, service: AnyService) -> Time:
         default = DEFAULT_TAKEOVER_S.get(service.kind)
-        return known or (UNKNOWN if default is None else Time(default, f"default of {service.kind}"))
+        if isinstance(service, PostgresqlService) and is_hastened(service):
+            hastened = service.act_after_ms / 1000 + HASTENED_S
+            if hastened < DEFAULT_TAKEOVER_S["postgresql"]:  # else Patroni's TTL is sooner
+                return Time(hastened, f"default: {HASTENED_S:g} s after act_after")
+        return UNKNOWN if default is None else Time(default, f"default of {service.kind}")
 
     def patience(self, name: str, *, hastens: bool) -> Time:
         """The same where only Patroni's TTL acts: nothing quicker than its default is believed.
@@ -192,6 +203,15 @@ class Times:
         if measure in self._measured:
             return Time(self._measured[measure], MEASURED)
         return _declared(declared_ms)
+
+
+def is_hastened(service: AnyService) -> bool:
+    """Whether Binôme takes a database over sooner than Patroni's TTL: where nothing is lost by it, and nobody asked."""
+    return (
+        isinstance(service, PostgresqlService)
+        and service.takeover == "automatic"
+        and service.replication == "synchronous"
+    )
 
 
 def needs_person(service: AnyService) -> bool:

@@ -45,6 +45,8 @@ if lab := with_extras(app, "lab", "binome.cli.lab", "agreement,lab"):
         lab.app.command()(matrix.matrix)
     if soak := with_extras(lab.app, "soak", "binome.cli.soak", "agreement,lab"):
         lab.app.command()(soak.soak)
+    if verify := with_extras(lab.app, "verify", "binome.cli.verify", "agreement,lab"):
+        lab.app.command()(verify.verify)
 if run := with_extras(app, "run", "binome.cli.run", "agreement,looking,paging"):
     app.command()(run.run)
 app.command()(status.status)

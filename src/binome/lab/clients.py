@@ -117,6 +117,9 @@ class WaysIn:
     write_port: int
     read_port: int
     web_port: int
+    edge: str  # the services by their names
+    database: str
+    web: str
 
 
 def ways_in(estate: Estate) -> WaysIn:
@@ -125,13 +128,14 @@ def ways_in(estate: Estate) -> WaysIn:
     Raises LabError where there is none: the clients need both.
     """
     database = database_of(estate)
-    for options in estate.services.values():
+    for edge, options in estate.services.items():
         if isinstance(options, HaproxyService) and database in options.routes:
-            web = [port for name, port in options.routes.items() if isinstance(estate.services[name], HttpService)]
+            web = [name for name in options.routes if isinstance(estate.services[name], HttpService)]
             if web:
                 edges = tuple(Edge(server, estate.servers[server].address or "") for server in options.on)
                 write_port = options.routes[database]
-                return WaysIn(edges, write_port, options.reads.get(database, write_port), web[0])
+                read_port = options.reads.get(database, write_port)
+                return WaysIn(edges, write_port, read_port, options.routes[web[0]], edge, database, web[0])
     raise LabError(f"no service of kind haproxy has routes to {database} and to a web service; the clients need both.")
 
 

@@ -19,7 +19,7 @@ import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,7 +27,7 @@ from typing import Any
 
 from binome.estate import Estate, load
 from binome.estate.model import EtcdService, PostgresqlService
-from binome.lab import cgroup, engines, inside, lookouts, network, process, web
+from binome.lab import cgroup, engines, inside, lookouts, network, process, rejoining, web
 from binome.lab.engines import ENGINES, Look, Place, database_of
 from binome.lab.errors import LabError, LabTimeoutError
 from binome.lab.network import Network
@@ -39,11 +39,9 @@ from binome.lab.state import FOLDER, State
 from binome.render import Folders, render
 from binome.render.places import (
     ETCD_CLIENT_PORT,
-    ETCD_PEER_PORT,
     PATRONI_PORT,
     DatabasePlaces,
     database_places,
-    endpoint,
 )
 from binome.runtime.identity import DEFAULT_DAYS, Authority, Identity, new_key
 
@@ -175,6 +173,25 @@ class Lab:
             self._state.save(self.folder)
         if waits:
             self.wait_until_whole(say)
+
+    def take(self, servers: Collection[str]) -> None:
+        """Takes servers off the network, whatever their sites, then ends all that runs on them; their data is gone."""
+        self._state.wiped = sorted({*self._state.wiped, *servers})
+        self._state.save(self.folder)
+        for server in servers:
+            self._network.unplug(server)
+        for server in servers:
+            cgroup.kill("sites", self._site(server), server)
+            shutil.rmtree(self.root(server), ignore_errors=True)
+        self._reap()
+
+    def give_back(self, servers: Collection[str]) -> None:
+        """Gives servers that were taken their network back, and starts them from nothing; nobody waits for a pair."""
+        for server in servers:
+            self._network.plug(server)
+        self._start_servers([server for server in self.estate.servers if server in servers])
+        self._state.wiped = [server for server in self._state.wiped if server not in servers]
+        self._state.save(self.folder)
 
     def move_leader(self, service: str, server: str) -> None:
         """Makes a server the leader of an etcd service."""
@@ -442,27 +459,10 @@ class Lab:
         if from_nothing:
             self._write_files(server, rejoin=True)
         if isinstance(options, EtcdService) and (from_nothing or server in self._state.wiped):
-            self._replace_etcd_member(service, server)
+            rejoining.replace_etcd_member(self, service, server, self._network.servers[server][1])
         engine = ENGINES[type(options)]
         program = engine.program(self._place(service, server), options)
         self.spawn(server, program, f"{server}.{service}.{engine.log}.log")
-
-    def _replace_etcd_member(self, service: str, server: str) -> None:
-        """Tells those that live that a member lost its data: to etcd it is another one, with the same name."""
-        living = [other for other, one in self.looks()[service].items() if one.state == "up"]
-        total = len(self.estate.services[service].on)
-        if len(living) <= total // 2:
-            raise LabError(
-                f"{service} has lost its quorum: {len(living)} of {total} members work, and {server} can enter only "
-                f"by the word of more than half.  Rebuild another site first, or begin anew: binome lab down"
-            )
-        helper = living[0]
-        members = self.ask_etcd(helper, "/v3/cluster/member/list", {})["members"]
-        peer = f"http://{endpoint(self._network.servers[server][1], ETCD_PEER_PORT)}"
-        for member in members:
-            if member.get("name") == server or peer in member.get("peerURLs", []):
-                self.ask_etcd(helper, "/v3/cluster/member/remove", {"ID": member["ID"]})
-        self.ask_etcd(helper, "/v3/cluster/member/add", {"peerURLs": [peer]})
 
     def ask_etcd(self, server: str, path: str, body: Mapping[str, Any]) -> Any:
         """What the etcd on a server answers, as JSON. Raises LabError where it does not, or refuses."""

@@ -123,10 +123,21 @@ class Network:
         """Puts one who stands outside back on the network."""
         self._set(name, "forwarding")
 
+    def unplug(self, server: str) -> None:
+        """Takes one server off its site's network: what is sent to it or by it vanishes."""
+        self._set(self._port(server), "disabled")
+
+    def plug(self, server: str) -> None:
+        """Puts a server back on its site's network."""
+        self._set(self._port(server), "forwarding")
+
     def lose(self, losses: Sequence[Loss]) -> None:
         """Makes these the only frames that are lost on the way between two servers that are joined."""
         ports = {server: Port(f"port{number}", number) for number, server in enumerate(self.servers, 1)}
         frames.lose(_FABRIC, {**ports, CLIENT: Port("client", 0)}, losses)
+
+    def _port(self, server: str) -> str:
+        return f"port{list(self.servers).index(server) + 1}"
 
     def _uplink(self, site: str, state: str) -> None:
         self._set(f"down{self.sites.index(site) + 1}", state)

@@ -84,6 +84,9 @@ def _remedy(platform: Platform, effect: Effect, rto: int) -> Remedy:
         )
     if service.kind == "postgresql" and platform.times.takeover(name).within(rto):
         if service.takeover == "automatic":
+            if service.replication != "synchronous":
+                words = "Let it replicate synchronously: nobody hastens a takeover that may lose writes."
+                return put(platform.estate, ("services", name, "replication"), "synchronous", words)
             return Remedy(f"{LOOK}.")
         words = "Let it be hastened, with a lookout in three sites: with anything but automatic only the TTL acts."
         return put(platform.estate, ("services", name, "takeover"), "automatic", words)
