@@ -128,6 +128,8 @@ class Oracle:
             return ("up", outage, loses) if service.takeover == "automatic" else ("manual", self.response(), loses)
         assert service.kind == "postgresql"
         agreed = all(self.agrees(need) for need in service.needs if need in self.estate.services)
+        if service.takeover == "manual" and agreed and not self.lost(service.on[0]):
+            return "up", 4.0 if service.replication == "synchronous" else 0.0, 0.0
         if service.takeover == "manual" or not agreed or (service.replication == "synchronous" and lost > 1):
             return "manual", self.response(), loses
         hastened = service.takeover == "automatic" and service.replication == "synchronous"

@@ -106,7 +106,10 @@ def pair(options: str, on: str = "g, s") -> Estate:
         ("takeover: automatic, replication: asynchronous, takeover_outage: 1s", ["sbg"], Outcome.UP, 25.0, None),
         ("takeover: confirm", ["sbg"], Outcome.UP, 25.0, 0.0),
         ("takeover: shadow", ["sbg"], Outcome.UP, 25.0, 0.0),
-        ("takeover: manual", ["sbg"], Outcome.MANUAL, 900.0, 0.0),
+        ("takeover: manual", ["gra"], Outcome.MANUAL, 900.0, 0.0),
+        ("takeover: manual", ["sbg"], Outcome.UP, 4.0, 0.0),  # Patroni lets the first alone lead
+        ("takeover: manual, replication: asynchronous", ["sbg"], Outcome.UP, 0.0, 0.0),
+        ("takeover: manual", ["sbg", "par"], Outcome.MANUAL, 900.0, 0.0),
         ("takeover: automatic, takeover_outage: 1s", ["sbg"], Outcome.UP, 1.0, 0.0),
         ("takeover: confirm, takeover_outage: 1s", ["sbg"], Outcome.UP, 25.0, 0.0),
         ("takeover: confirm, takeover_outage: 40s", ["sbg"], Outcome.UP, 40.0, 0.0),

@@ -133,6 +133,8 @@ def test_the_longest_takeover_is_measured_of_each_service_alone() -> None:
         burn_of(on, "sbg-db", outage_s={"write": 5.0, "read": 6.0, "web": 9.0}),
         burn_of(on, "gra-web", outage_s={"write": 9.0, "read": 9.0, "web": 0.7}),
         burn_of(on, "gravelines", "paris", down=("write", "read"), outage_s={"write": 40, "read": 40, "web": 0.9}),
+        burn_of(on, "sbg-web", down=("web",), outage_s={"write": 0, "read": 0, "web": 40}),  # it never came back
+        burn_of(on, "gra-db", "gra-edge", "sbg-edge", outage_s={"write": 24, "read": 0, "web": 0}),  # nobody hastens it
     ]
     assert measured(on, some) == {
         "services": {"database": {"takeover_s": 6.0}, "web": {"takeover_s": 0.9}, "edge": {"takeover_s": 0.9}}

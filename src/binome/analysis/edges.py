@@ -17,6 +17,7 @@ LOOK = "Look from three sites that no single loss takes two of: only then is a t
 _ADVICE = {
     Cause.THINNED: "Measure how long it is away",
     Cause.TAKEN_OVER: "Make its takeover quicker, or measure it",
+    Cause.LET_GO: "Nothing makes this shorter but asynchronous replication, which may lose writes",
     Cause.NO_PARTNER: "Give it a spare in another place",
     Cause.SHORT: "Add members in other places",
     Cause.PERSON_STARTS: "Let it be taken over without a person: takeover: automatic, with an agreement that lives",

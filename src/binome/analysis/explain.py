@@ -96,6 +96,8 @@ def _follows(platform: Platform, effect: Effect, alive: Sequence[str], loss: Los
         loses = f", loses {_age(effect.loss)}" if _held(platform, effect) else ""
         slowed = ", too few lookout sites to hasten it" if is_slowed(platform, effect) else ""
         return f"{who}: outage {effect.outage}{slowed}{loses}"
+    if effect.cause is Cause.LET_GO:
+        return f"{service.on[0]} leads and goes on without it: outage {effect.outage}, loses nothing"
     loses = f", loses {_age(effect.loss)}" if effect.loss.seconds != 0 else ""
     if effect.cause is Cause.NOTHING_LEFT:
         return "no copy of its data is left" if _held(platform, effect) else "nothing is left of it"

@@ -8,6 +8,7 @@ outcome   cause                               holds in the losses that leave …
 ========  ==================================  =====================================================================
 up        THINNED                             an agreement its majority, a link one of its providers
 up        TAKEN_OVER                          the members that it needs; they go on by themselves
+up        LET_GO                              the primary of a database that waits for a person, and not all standbys
 degraded  NO_PARTNER                          just the members that it needs, and no spare to build another on
 degraded  SHORT                               less capacity than its load
 manual    PERSON_STARTS                       the members that it needs, but its takeover waits for a person, because
@@ -23,8 +24,9 @@ gone      NOTHING_LEFT                        no member, no copy, no spare
 ========  ==================================  =====================================================================
 
 Which member is primary is not in the file and changes: the worst is assumed, that each loss of a member may be the
-loss of the primary. A synchronous primary waits for *one* standby; where two members are lost at once a third may lack
-the last writes, so Patroni does not promote it.
+loss of the primary. With `takeover: manual` it is in the file: Patroni lets no other than the first lead by itself.
+A synchronous primary waits for *one* standby; where two members are lost at once a third may lack the last writes, so
+Patroni does not promote it.
 
 The outcome of a product is the worst of all that it needs, however many steps away. Its outage is the longest of
 their outages, since they are taken over side by side; its loss of data likewise; one unknown makes either unknown.
@@ -71,17 +73,18 @@ class Cause(Enum):
 
     THINNED = (0, Outcome.UP)
     TAKEN_OVER = (1, Outcome.UP)
-    NO_PARTNER = (2, Outcome.DEGRADED)
-    SHORT = (3, Outcome.DEGRADED)
-    PERSON_STARTS = (4, Outcome.MANUAL)
-    NOT_IN_SYNC = (5, Outcome.MANUAL)
-    BELOW_NEED = (6, Outcome.MANUAL)
-    NO_QUORUM = (7, Outcome.MANUAL)
-    REBUILT = (8, Outcome.MANUAL)
-    NO_PROVIDER = (9, Outcome.MANUAL)
-    NO_NAME = (10, Outcome.MANUAL)
-    RESTORED = (11, Outcome.RESTORE)
-    NOTHING_LEFT = (12, Outcome.GONE)
+    LET_GO = (2, Outcome.UP)
+    NO_PARTNER = (3, Outcome.DEGRADED)
+    SHORT = (4, Outcome.DEGRADED)
+    PERSON_STARTS = (5, Outcome.MANUAL)
+    NOT_IN_SYNC = (6, Outcome.MANUAL)
+    BELOW_NEED = (7, Outcome.MANUAL)
+    NO_QUORUM = (8, Outcome.MANUAL)
+    REBUILT = (9, Outcome.MANUAL)
+    NO_PROVIDER = (10, Outcome.MANUAL)
+    NO_NAME = (11, Outcome.MANUAL)
+    RESTORED = (12, Outcome.RESTORE)
+    NOTHING_LEFT = (13, Outcome.GONE)
 
     @property
     def outcome(self) -> Outcome:
@@ -291,6 +294,10 @@ class Evaluation:
             outage = times.response if needs_person(service) else times.takeover(name)
             yield Effect(served, cause, name, outage, times.lag(name))
             return
+        if needs_person(service):
+            led = self.losses.of(service.on[0]) | self._no_quorum(service)
+            yield Effect(served & ~led, Cause.LET_GO, name, times.let_go(name))
+            served &= led
         loss = times.lag(name)
         if service.replication == "synchronous":
             yield Effect(served & twice, Cause.NOT_IN_SYNC, name, times.response, loss)

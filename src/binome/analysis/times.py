@@ -9,6 +9,7 @@ The defaults are the worst that was measured at the settings that Binôme render
 =============  ======  ==========================================================================================
 postgresql     25 s    Patroni's TTL alone, etcd's leader lost too: 24.6 s without writes
   automatic    a + 2.5 after `act_after`, with the leaders of etcd and of the lookouts lost too: 0.35 + 2.7 s
+  a standby    4 s     the primary of a `manual` one drops a synchronous standby by itself: 3.4 to 3.9 s without writes
 http, haproxy  1 s     a refused or timed out request is tried on the next member: 0.55 s
 etcd           0 s     a new leader is elected while the database goes on
 =============  ======  ==========================================================================================
@@ -35,6 +36,8 @@ from binome.shown import shown
 DEFAULT_TAKEOVER_S = {"postgresql": 25.0, "http": 1.0, "haproxy": 1.0, "etcd": 0.0}
 HASTENED_S = 2.5
 """What a takeover that Binôme hastens takes from the end of `act_after`."""
+LET_GO_S = 4.0
+"""How long Patroni alone waits for a synchronous standby that is lost."""
 
 MEASURES = {"services": ("takeover_s", "rebuild_s", "lag_s"), "backups": ("restore_s", "age_s")}
 """What a file of measured values may say: of each service, of each backup."""
@@ -165,6 +168,12 @@ class Times:
         default = DEFAULT_TAKEOVER_S["postgresql"]
         slow = known.seconds is not None and known.seconds >= default
         return known if slow else Time(default, "default of postgresql")
+
+    def let_go(self, name: str) -> Time:
+        """How long a primary that lives waits for a lost standby which nobody takes from it but its own Patroni."""
+        service = self._estate.services[name]
+        waits = isinstance(service, PostgresqlService) and service.replication == "synchronous"
+        return Time(LET_GO_S if waits else 0.0, "default of a standby")
 
     def rebuild(self, name: str) -> Time:
         """How long it takes from a hand on the keyboard to a new member on a spare."""

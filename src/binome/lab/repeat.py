@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from binome.estate.model import HaproxyService, PostgresqlService
-from binome.lab import checker, inside, stage
+from binome.lab import checker, inside, lookouts, stage
 from binome.lab.clients import held_by, prepare_ledger
 from binome.lab.demo import Event, Outcome, Scene, View, demonstrate
 from binome.lab.errors import LabError
@@ -96,18 +96,18 @@ def unsettled(lab: Lab) -> list[str]:
     leading = [said for said in statuses.values() if said is not None and said["leads"] is not None]
     if not leading:
         return [*found, "a leader of the lookouts"]
-    return found + _told(leading[0])
+    return found + _told(leading[0], agents=bool(lookouts.agents(lab.estate)))
 
 
-def _told(said: dict[str, Any]) -> list[str]:
-    """What the lookouts' leader has to say that is not over yet."""
+def _told(said: dict[str, Any], *, agents: bool) -> list[str]:
+    """What the lookouts' leader has to say that is not over yet. A lookout alone hears of no database: from agents."""
     found = [f"plan {one['plan']} is {one['state']}" for one in said["plans"]]
     found += [one["sentence"] for one in said["scopes"]]
     found += [f"{one['site']} is silent" for one in said["silent_sites"]]
     found += [f"{one['service']}: {one['said']}" for one in said["takeovers"]]
     found += [f"{one['database']} has no synchronous standby" for one in said["databases"] if not one["synchronous"]]
     found += [f"{one['peer']} is silent" for one in said["peers"] if one["silent"]]
-    if not said["databases"]:
+    if agents and not said["databases"]:
         found.append("where the database's primary is")
     if said["quorum"]["heard"] < said["quorum"]["groups"]:
         found.append(f"{said['quorum']['heard']} of {said['quorum']['groups']} groups of lookouts")
