@@ -1,6 +1,7 @@
 # make demo    burn a data centre on this machine, and see that nothing is lost
 # make soak    half an hour of load without a fault, in which nothing may move: MINUTES=60 ACT_AFTER=350ms
 # make lab-matrix   every grey failure, into docs/matrix.md: ROWS="primary-cut parted" TIMES=3
+# make lab-fuzz     faults by chance, also several at once: SECONDS=600 SEED=1, or one episode again: SCHEDULE=file
 # make test    everything: lint, types, floors, unit, lab (root)
 # make check   the quick half: no root, no engines
 # make sim     nights of faults in virtual time: EPISODES=200 SEED=1 NIGHTS=plain|looking|takeover, or one again: SCHEDULE=file
@@ -9,7 +10,7 @@
 # make lab-test ALL=1   the lab's tests with every row of the fault matrix, not only the quick ones
 # make lab-test, make unit, make lint: the parts of make test;  make lock: write requirements.lock anew
 .DEFAULT_GOAL := help
-.PHONY: help demo soak lab-matrix test check sim table bench lint unit lab-test lock root engines clean
+.PHONY: help demo soak lab-matrix lab-fuzz test check sim table bench lint unit lab-test lock root engines clean
 
 python := .venv/bin/python
 demo_flags ?=
@@ -21,6 +22,7 @@ NIGHTS ?= plain
 SCHEDULE ?=
 ROWS ?=
 TIMES ?= 1
+SECONDS ?= 600
 ALL ?=
 
 help:
@@ -43,6 +45,9 @@ soak: root .venv/ready engines
 
 lab-matrix: root .venv/ready engines
 	@.venv/bin/binome lab matrix $(ROWS) --times "$(TIMES)" --write docs
+
+lab-fuzz: root .venv/ready engines
+	@.venv/bin/binome lab fuzz --seconds "$(SECONDS)" --seed "$(SEED)" --schedule "$(SCHEDULE)"
 
 test: root lint unit lab-test
 

@@ -43,6 +43,8 @@ if lab := with_extras(app, "lab", "binome.cli.lab", "agreement,lab"):
     app.add_typer(lab.app, name="lab")
     if matrix := with_extras(lab.app, "matrix", "binome.cli.matrix", "agreement,lab"):
         lab.app.command()(matrix.matrix)
+    if fuzz := with_extras(lab.app, "fuzz", "binome.cli.fuzz", "agreement,lab"):
+        lab.app.command()(fuzz.fuzz)
     if soak := with_extras(lab.app, "soak", "binome.cli.soak", "agreement,lab"):
         lab.app.command()(soak.soak)
     if verify := with_extras(lab.app, "verify", "binome.cli.verify", "agreement,lab"):

@@ -104,9 +104,10 @@ def prepare_ledger(lab: Lab) -> None:
     lab.run_sql(service, primary, f"SET ROLE {ROLE}; {TABLE}", DATABASE)
 
 
-def held_by(lab: Lab, server: str) -> set[str]:
-    """The ids that a server's database holds."""
-    return set(lab.run_sql(lab.database(), server, "SELECT id FROM ledger", DATABASE).split())
+def held_by(lab: Lab, server: str, prefix: str = "") -> set[str]:
+    """The ids that a server's database holds, of those that begin with `prefix`."""
+    sql = f"SELECT id FROM ledger WHERE id ^@ '{prefix}'"  # noqa: S608 - the lab's own words
+    return set(lab.run_sql(lab.database(), server, sql, DATABASE).split())
 
 
 @dataclass(frozen=True, slots=True)

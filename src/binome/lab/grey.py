@@ -19,8 +19,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from binome.lab import cgroup
+from binome.lab import cgroup, lookouts
 from binome.lab.errors import LabError
 from binome.lab.frames import Loss
 from binome.lab.lab import Lab
@@ -28,6 +29,7 @@ from binome.lab.network import Network
 from binome.render import Folders
 
 _WITHIN_S = 5.0
+_AGAIN_S = 0.5
 
 
 def _is_postgresql(words: list[str]) -> bool:
@@ -45,6 +47,8 @@ PROGRAMS: dict[str, Callable[[list[str]], bool]] = {
     "web": lambda words: any(Path(word).name == "web.py" for word in words),
 }
 """The programs of a server, by the words that their processes were started with."""
+_KINDS = {"patroni": "postgresql", "etcd": "etcd", "haproxy": "haproxy", "web": "http"}
+"""The kinds of services whose members are these programs."""
 
 
 def processes(lab: Lab, server: str, program: str) -> set[int]:
@@ -58,31 +62,44 @@ def _words(pid: int) -> list[str]:
     return []
 
 
+_FIRST = ("pulse", "flap", "freeze", "lose", "cut", "kill", "burn")
+"""In this order faults are undone: what comes back needs the network, and a quorum of those that stood still."""
+
+
 class Grey:
-    """The faults of one lab. `heal` undoes whatever is left of them, the last one first."""
+    """The faults of one lab. `heal` undoes whatever is left of them."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self._network = Network.of(lab.estate)
         self._losses: dict[str, Sequence[Loss]] = {}
         self._undo: dict[str, Callable[[], None]] = {}
+        self._moving = threading.Lock()  # the lab lets one change at a time be made to its sites
 
-    def heal(self) -> None:
-        """Undoes every fault that has not been undone. What fails is told once all have been tried."""
+    def heal(self, within_s: float = 0) -> None:
+        """Undoes every fault that has not been undone; what fails is tried again for `within_s`, then raised."""
+        deadline_s = time.monotonic() + within_s
+        while failures := self._undone_but():
+            if time.monotonic() > deadline_s:
+                self._undo.clear()
+                raise LabError(f"not undone: {'; '.join(failures)}")
+            time.sleep(_AGAIN_S)
+
+    def _undone_but(self) -> list[str]:
+        """Tries to undo all; what failed, each with why."""
         failures = []
-        while self._undo:
-            name, undo = self._undo.popitem()
+        for name in sorted(self._undo, key=_turn):
             try:
-                undo()
+                self.undo(name)
             except (LabError, OSError) as error:
                 failures.append(f"{name}: {error}")
-        if failures:
-            raise LabError(f"not undone: {'; '.join(failures)}")
+        return failures
 
     def undo(self, name: str) -> None:
-        """Undoes one fault; one that is not there is passed over."""
-        if undo := self._undo.pop(name, None):
+        """Undoes one fault; one that is not there is passed over. Raises LabError or OSError, and then it stands."""
+        if undo := self._undo.get(name):
             undo()
+            del self._undo[name]
 
     # -- programs
 
@@ -107,6 +124,8 @@ class Grey:
         self.undo(f"freeze {server} {program}")
 
     def _thaw(self, group: Path) -> None:
+        if not group.exists():  # what was in it has been killed, and the group with it
+            return
         (group / "cgroup.freeze").write_text("0")
         while pids := group.joinpath("cgroup.procs").read_text().split():
             for pid in pids:
@@ -129,13 +148,35 @@ class Grey:
     def _start(self, server: str, program: str) -> None:
         if processes(self.lab, server, program):
             return
-        if program == "lookout":
-            self.lab.start_lookout(server)
+        if program in ("lookout", "agent"):
+            if not processes(self.lab, server, "lookout"):  # whoever looks out starts its own agent again
+                self.lab.start_lookout(server)
             return
-        kind = {"patroni": "postgresql", "web": "http"}.get(program, program)
         for name, service in self.lab.estate.services.items():
-            if service.kind == kind and server in service.on:
+            if service.kind == _KINDS[program] and server in service.on:
                 self.lab.start_member(name, server)
+
+    def start_ended(self) -> list[str]:
+        """Starts what has ended by itself, as a supervisor of services does; what that was."""
+        started = []
+        for server in self.lab.estate.servers:
+            if self.lab.sites()[self._site(server)] in ("burned", "rebuilding"):
+                continue
+            wanted = {program for program, kind in _KINDS.items() if self._has(server, kind)}
+            wanted |= {"lookout"} if self._looks_out(server) else {"agent"} if self._has_agent(server) else set()
+            for program in sorted(one for one in wanted if not processes(self.lab, server, one)):
+                self._start(server, program)
+                started.append(f"{program} on {server}")
+        return started
+
+    def _has(self, server: str, kind: str) -> bool:
+        return any(one.kind == kind and server in one.on for one in self.lab.estate.services.values())
+
+    def _looks_out(self, server: str) -> bool:
+        return server in lookouts.names(self.lab.estate)
+
+    def _has_agent(self, server: str) -> bool:
+        return server in lookouts.agents(self.lab.estate)
 
     # -- etcd
 
@@ -149,13 +190,17 @@ class Grey:
 
     def fill_quota(self, server: str) -> None:
         """Lets etcd refuse all writes, as with a full quota: the alarm that it raises itself then is raised."""
-        self._alarm(server, "ACTIVATE")
-        self._undo["quota"] = lambda: self._alarm(server, "DEACTIVATE")
-
-    def _alarm(self, server: str, action: str) -> None:
         member = self.lab.ask_etcd(server, "/v3/maintenance/status", {})["header"]["member_id"]
-        question = {"action": action, "memberID": member, "alarm": "NOSPACE"}
-        self.lab.ask_etcd(server, "/v3/maintenance/alarm", question)
+        self._alarm(server, action="ACTIVATE", memberID=member, alarm="NOSPACE")
+        self._undo["quota"] = lambda: self._disarm(server)
+
+    def _disarm(self, server: str) -> None:
+        """Every alarm goes: the member that raised one may be another one by now."""
+        for one in self._alarm(server, action="GET").get("alarms", ()):
+            self._alarm(server, action="DEACTIVATE", **one)
+
+    def _alarm(self, server: str, **question: str) -> Any:
+        return self.lab.ask_etcd(server, "/v3/maintenance/alarm", question)
 
     # -- time
 
@@ -178,9 +223,11 @@ class Grey:
 
         def beat(stopped: threading.Event) -> None:
             while not stopped.is_set():
-                self.lab.cut(site)
+                with self._moving:
+                    self.lab.cut(site)
                 stopped.wait(every_s)
-                self.lab.heal(site)
+                with self._moving:
+                    self.lab.heal(site)
                 stopped.wait(every_s)
 
         self._in_background("flap", beat)
@@ -191,7 +238,7 @@ class Grey:
         def run() -> None:
             try:
                 beat(stopped)
-            except (LabError, OSError) as error:  # told when it is undone
+            except (LabError, OSError) as error:  # told when it is undone, once
                 failures.append(str(error))
 
         thread = threading.Thread(target=run, name=name, daemon=True)
@@ -201,7 +248,7 @@ class Grey:
             stopped.set()
             thread.join()
             if failures:
-                raise LabError(f"it did not go on: {failures[0]}")
+                raise LabError(f"it did not go on: {failures.pop()}")
 
         self._undo[name] = end
 
@@ -214,18 +261,28 @@ class Grey:
         self._undo[f"lose {name}"] = lambda: self._found(name)
 
     def _found(self, name: str) -> None:
-        del self._losses[name]
+        self._losses.pop(name, None)
         self._network.lose([one for some in self._losses.values() for one in some])
 
     def cut(self, site: str) -> None:
         """Takes a site off the network."""
-        self.lab.cut(site)
-        self._undo[f"cut {site}"] = lambda: self.lab.heal(site)
+        with self._moving:
+            self.lab.cut(site)
+        self._undo[f"cut {site}"] = lambda: self._join(site)
+
+    def _join(self, site: str) -> None:
+        with self._moving:
+            self.lab.heal(site)
 
     def burn(self, site: str, *, wipe: bool = False) -> None:
-        """Burns a site; `heal` rebuilds it."""
-        self.lab.burn(site, wipe=wipe)
-        self._undo[f"burn {site}"] = lambda: self.lab.rebuild(site)
+        """Burns a site; what undoes it starts it again, from what is left of it or from nothing, and does not wait."""
+        with self._moving:
+            self.lab.burn(site, wipe=wipe)
+        self._undo[f"burn {site}"] = lambda: self._rebuild(site)
+
+    def _rebuild(self, site: str) -> None:
+        with self._moving:
+            self.lab.rebuild(site, waits=False)
 
     def _site(self, server: str) -> str:
         return self.lab.estate.servers[server].site or ""
@@ -233,6 +290,11 @@ class Grey:
     def standing(self) -> Iterator[str]:
         """The faults that have not been undone."""
         return iter(self._undo)
+
+
+def _turn(name: str) -> int:
+    kind = name.split(" ", 1)[0]
+    return _FIRST.index(kind) if kind in _FIRST else len(_FIRST)
 
 
 def _until(condition: Callable[[], bool], what: str) -> None:

@@ -9,9 +9,7 @@ and the next one gets a lab of its own. What happened is read from the clients' 
 
 from __future__ import annotations
 
-import json
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -24,16 +22,15 @@ from typing import Any
 from binome.core.leadership import LeadershipTaken
 from binome.core.plan import PlanMade
 from binome.core.takeover import CAPABILITY, PROMOTE
-from binome.estate import Estate
-from binome.estate.model import EtcdService, HaproxyService
-from binome.lab import checker, frames, inside, lookouts, telling
+from binome.lab import checker, inside, lookouts, telling
+from binome.lab.acts import Acts, cast
 from binome.lab.checker import Evidence
 from binome.lab.clients import Clients, held_by, prepare_ledger
 from binome.lab.errors import LabError
 from binome.lab.grey import Grey
 from binome.lab.guard import passing_lab
 from binome.lab.lab import Lab
-from binome.lab.rows import WHOLE_S, Act, Row
+from binome.lab.rows import WHOLE_S, Row
 from binome.render import Folders
 from binome.render.places import PATRONI_PORT
 
@@ -166,9 +163,8 @@ class Trial:
         self.service = lab.database()
         self.clients = Clients(lab, f"{row.name}-")
         self._following = lookouts.Following({name: lab.root(name) for name in lookouts.names(lab.estate)})
-        self.names: dict[str, str] = {}
+        self.acts = Acts(lab, self.grey, row.name)
         self._paged: set[tuple[str, str]] = set()
-        self._waiting: list[socket.socket] = []  # questions that nobody has answered yet
 
     def prepare(self) -> None:
         """Waits until the lab is fit for the row. Raises LabTimeoutError where it does not get so."""
@@ -181,14 +177,14 @@ class Trial:
         seen = Seen(self.row)
         list(self._following.grown())
         self._paged = pages(self.lab)
-        self.names = cast(self.lab)
-        before = self._timeline()
+        self.acts.names = cast(self.lab)
+        before = timeline(self.lab, self.service)
         self.clients.start()
         try:
             self._say(f"{self.row.name}: {self.row.fault}")
             time.sleep(_BEFORE_S)
             for act in self.row.acts:
-                self._do(act)
+                self.acts.do(act)
             time.sleep(self.row.lasts_s)
             seen.takeovers = max(self._timelines(), default=before) - before
             seen.told += [f"{name}: {line}" for name in self._answering() for line in status(self.lab, name)]
@@ -205,7 +201,7 @@ class Trial:
         entries = list(self._following.grown())
         seen.amiss += two_minds(entries)
         for told in entries:
-            seen.planned += _promotes(told.fact)
+            seen.planned += promotes(told.fact)
             if isinstance(told.fact, PlanMade):
                 words.append(f"plan: {told.fact.plan}")
             if said := telling.words(told.fact, told.entry):
@@ -227,23 +223,19 @@ class Trial:
             seen.amiss.append(f"not whole within {WHOLE_S} s: {error}")
         time.sleep(_BEFORE_S)
         self.clients.stop()
-        for door in self._waiting:
-            door.close()
+        self.acts.close()
 
     def _judge(self, seen: Seen, before: int) -> None:
         try:
             self.lab.wait_until_whole()  # one look that came too late on a busy machine is no primary that is gone
             held = held_by(self.lab, self.lab.primary(self.service))
-            seen.later = self._timeline() - before - seen.takeovers
+            seen.later = timeline(self.lab, self.service) - before - seen.takeovers
         except LabError as error:
             seen.amiss.append(f"nothing can be judged: {error}")
             return
         seen.evidence = checker.check(self.clients.records(), held)
         seen.outage_s = checker.outages(self.clients.logs["patient"].records)
-        seen.amiss += judge(self.row, seen, self.names)
-
-    def _timeline(self) -> int:
-        return int(self.lab.run_sql(self.service, self.lab.primary(self.service), _TIMELINE))
+        seen.amiss += judge(self.row, seen, self.acts.names)
 
     def _timelines(self) -> Iterator[int]:
         """The timelines of the members that answer now; none of them need be primary."""
@@ -254,91 +246,6 @@ class Trial:
 
     def _answering(self) -> list[str]:
         return [name for name, said in self.lab.lookouts().items() if said is not None]
-
-    def _do(self, act: Act) -> None:
-        verb, *rest = act
-        if verb in ("freeze", "thaw", "kill"):
-            getattr(self.grey, verb)(self.names[rest[0]], rest[1])
-        elif verb == "lose-data":
-            self.grey.lose_data(self.names[rest[0]])
-        elif verb == "fill-quota":
-            self.grey.fill_quota(self.names[rest[0]])
-        elif verb == "slow-etcd":
-            members = [(one, "etcd") for one in self.lab.estate.services[agreement(self.lab.estate)].on]
-            self.grey.pulse(members, float(rest[0]), float(rest[1]))
-        elif verb in ("cut", "burn"):
-            getattr(self.grey, verb)(self.names[rest[0]])
-        elif verb == "flap":
-            self.grey.flap(self.names[rest[0]], float(rest[1]))
-        elif verb in ("part", "loss", "one-way"):
-            self.grey.lose(verb, list(self._losses(verb, rest)))
-        elif verb == "wait":
-            time.sleep(float(rest[0]))
-        elif verb == "ask":
-            self._waiting.append(self._asked(self.names[rest[0]], float(rest[1])))
-        elif verb == "until-led":
-            self.lab.wait_for(self._not_led_by_another, "another leader", 30)
-        else:
-            raise LabError(f"{self.row.name}: there is no act {verb}.")
-
-    def _losses(self, verb: str, rest: list[str]) -> Iterator[frames.Loss]:
-        some = self._servers(self.names[rest[0]])
-        if verb == "one-way":
-            here = {self._site(one) for one in some}
-            others = [one for one in self.lab.estate.servers if self._site(one) not in here]
-            yield from (frames.Loss(one, other) for one in some for other in others)
-            return
-        percent = float(rest[2]) if verb == "loss" else 100
-        yield from frames.both_ways(some, self._servers(self.names[rest[1]]), percent)
-
-    def _asked(self, name: str, for_s: float) -> socket.socket:
-        """Asks a lookout for a maintenance of all web servers, and waits for no answer: it may stand still."""
-        request = f"{self.row.name}-{time.time_ns()}"
-        until_ms = time.time_ns() // 1_000_000 + round(for_s * 1000)
-        fact = {"kind": "maintenance-asked", "request": request, "subject": "web", "until_ms": until_ms}
-        fact |= {"why": f"the fault matrix: {self.row.name}", "who": "matrix"}
-        door = socket.socket(socket.AF_UNIX)
-        door.settimeout(lookouts.ANSWER_S)
-        door.connect(f"{Folders(str(self.lab.root(name))).run}/binome.sock")
-        door.sendall(json.dumps({"do": "ask", "request": request, "fact": fact}).encode() + b"\n")
-        return door
-
-    def _servers(self, name: str) -> list[str]:
-        """The servers of a site, or the one server that has this name."""
-        return self.lab.servers_of(name) or [name]
-
-    def _site(self, server: str) -> str:
-        return self.lab.estate.servers[server].site or ""
-
-    def _not_led_by_another(self) -> list[str]:
-        leading = [name for name, said in self.lab.lookouts().items() if said and said["leads"] is not None]
-        return [] if any(name != self.names["leader"] for name in leading) else ["nobody else leads"]
-
-
-def cast(lab: Lab) -> dict[str, str]:
-    """Who plays which part now: the servers, and their sites with an apostrophe."""
-    service, estate = lab.database(), lab.estate
-    primary = lab.primary(service)
-    database = estate.services[service]
-    standby = next(one for one in database.on if one != primary)
-    witness = next(one for one in estate.services[agreement(estate)].on if one not in (primary, standby))
-    edges = next(one for one in estate.services.values() if isinstance(one, HaproxyService)).on
-    looking = lookouts.names(estate)
-    leader = next((name for name, said in lab.lookouts().items() if said and said["leads"] is not None), witness)
-    names = {"primary": primary, "standby": standby, "witness": witness, "leader": leader, "edge": edges[0]}
-    for part in ("primary", "standby", "witness"):
-        site = estate.servers[names[part]].site or ""
-        names[f"{part}'s"] = site
-        names[f"{part}'s-lookout"] = next((one for one in looking if estate.servers[one].site == site), "")
-    return names
-
-
-def agreement(estate: Estate) -> str:
-    """The first service of kind etcd. Raises LabError where there is none."""
-    for name, service in estate.services.items():
-        if isinstance(service, EtcdService):
-            return name
-    raise LabError(f"{estate.estate} has no service of kind etcd.  The matrix needs one.")
 
 
 def unwhole(lab: Lab) -> list[str]:
@@ -380,7 +287,13 @@ def pages(lab: Lab) -> set[tuple[str, str]]:
     return found
 
 
-def _promotes(fact: Any) -> bool:
+def timeline(lab: Lab, service: str) -> int:
+    """The timeline of a database's primary: every promotion begins one, with a higher number."""
+    return int(lab.run_sql(service, lab.primary(service), _TIMELINE))
+
+
+def promotes(fact: Any) -> bool:
+    """Whether a fact is a plan that makes another member the primary."""
     return (
         isinstance(fact, PlanMade)
         and fact.capability == CAPABILITY
