@@ -19,10 +19,12 @@ from binome.estate import load
 from binome.estate.model import PostgresqlService
 from binome.lab import matrix_table
 from binome.lab.checker import Evidence
+from binome.lab.disks import SIZES_MIB
 from binome.lab.grey import PROGRAMS
 from binome.lab.lookouts import Told
 from binome.lab.matrix import COOLDOWN_S, Seen, judge, quickened, two_minds
 from binome.lab.rows import NOT_BUILT, REMARKS, ROWS, Row
+from binome.lab.sessions import Ended, longest
 from tests.lab.conftest import LITTORAL
 
 ROW = Row("cut", "it is cut off", (("cut", "primary's"),), 10, 5, (1, 1), told=("takeover by {standby}",))
@@ -64,6 +66,20 @@ def test_who_writes_beside_the_leader_is_named() -> None:
     assert two_minds([*good, told(5, 5, "b")]) == ["a and b both took generation 5"]
 
 
+def test_sessions_that_are_not_ended_in_time_are_named() -> None:
+    row = replace(ROW, sessions_s=5)
+    assert judge(row, replace(GOOD, sessions_s=4.9), NAMES) == []
+    assert judge(row, replace(GOOD, sessions_s=5.1), NAMES) == ["sessions to the lost primary are ended after 5.1 s"]
+    assert judge(row, GOOD, NAMES) == ["sessions to the lost primary are not ended"]
+
+
+def test_sessions_count_where_their_edge_can_be_heard() -> None:
+    ended = {"lost": Ended(2, ()), "one": Ended(2, (11.0, 14.5)), "other": Ended(1, (12.0,))}
+    assert longest(ended, frozenset({"lost"}), 10.0) == 4.5
+    assert longest(ended, frozenset(), 10.0) is None, "those at the lost edge are still open"
+    assert longest({}, frozenset(), 10.0) is None
+
+
 def test_a_row_without_a_bound_lets_writes_wait() -> None:
     assert judge(replace(ROW, outage_s=None), replace(GOOD, outage_s={"write": 99}), NAMES) == []
 
@@ -75,8 +91,12 @@ def test_rows_have_names_of_their_own_and_acts_that_there_are() -> None:
             if verb in ("freeze", "thaw", "kill"):
                 assert rest[0] in SERVERS, row.name
                 assert rest[1] in PROGRAMS, row.name
-            elif verb in ("lose-data", "fill-quota", "ask"):
+            elif verb in ("lose-data", "fill-quota", "ask", "switch-log"):
                 assert rest[0] in SERVERS, row.name
+            elif verb == "fill-disk":
+                assert rest[0] in SERVERS, row.name
+                assert rest[1] in row.disks, row.name
+                assert rest[1] in SIZES_MIB, row.name
             elif verb in ("cut", "burn", "flap"):
                 assert rest[0] in SITES, row.name
             elif verb in ("part", "loss", "one-way"):

@@ -10,10 +10,12 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 from binome.estate import Estate
 from binome.estate.model import EtcdService, HaproxyService
 from binome.lab import frames, lookouts
+from binome.lab.disks import Disk
 from binome.lab.errors import LabError
 from binome.lab.grey import Grey
 from binome.lab.lab import Lab
@@ -22,6 +24,8 @@ from binome.render import Folders
 
 PARTS = ("primary", "standby", "witness")
 _LED_WITHIN_S = 30
+_FILES_OF_LOG = 20
+_SWITCH_LOG = "SELECT pg_switch_wal() FROM (SELECT pg_logical_emit_message(false, 'binome', 'matrix')) AS any_record"
 
 
 class Acts:
@@ -42,13 +46,15 @@ class Acts:
         verb, *rest = act
         if verb in ("freeze", "thaw", "kill"):
             getattr(self.grey, verb)(self.names[rest[0]], rest[1])
-        elif verb == "lose-data":
-            self.grey.lose_data(self.names[rest[0]])
-        elif verb == "fill-quota":
-            self.grey.fill_quota(self.names[rest[0]])
+        elif verb in ("lose-data", "fill-quota"):
+            getattr(self.grey, verb.replace("-", "_"))(self.names[rest[0]])
         elif verb == "slow-etcd":
             members = [(one, "etcd") for one in self.lab.estate.services[agreement(self.lab.estate)].on]
             self.grey.pulse(members, float(rest[0]), float(rest[1]))
+        elif verb == "fill-disk":
+            self.grey.fill_disk(Disk(self.names[rest[0]], rest[1]))
+        elif verb == "switch-log":
+            self._switch_log(self.names[rest[0]])
         elif verb in ("cut", "burn", "wipe"):
             self._take(verb, self.names[rest[0]])
         elif verb == "flap":
@@ -69,6 +75,12 @@ class Acts:
             self.grey.cut(site)
         else:
             self.grey.burn(site, wipe=verb == "wipe")
+
+    def _switch_log(self, server: str) -> None:
+        """Has PostgreSQL begin new files of its log until it has none left that it made before."""
+        with suppress(LabError):  # it ends where it cannot make one
+            for _ in range(_FILES_OF_LOG):
+                self.lab.run_sql(self.lab.database(), server, _SWITCH_LOG)
 
     def _losses(self, verb: str, rest: list[str]) -> Iterator[frames.Loss]:
         some = self._servers(self.names[rest[0]])

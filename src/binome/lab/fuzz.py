@@ -18,7 +18,7 @@ cannot be done, such as freezing what another fault has killed, is passed over, 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,11 +36,11 @@ from binome.lab.lab import Lab
 from binome.lab.matrix import COOLDOWN_S, promotes, quickened, timeline, two_minds, unwhole
 from binome.lab.record import Record
 from binome.lab.rows import WHOLE_S
+from binome.render import Folders
 
 BEFORE_S = 2.0
 STEADY_S = 3.0
 FLOWS_S = 2.0
-SUPERVISED_EVERY_S = 3.0
 _HARMLESS = frozenset({"haproxy", "agent"})
 _OF_QUORUM = frozenset(
     {"cut", "flap", "burn", "wipe", "part", "one-way", "loss", "slow-etcd", "fill-quota", "lose-data"}
@@ -61,6 +61,7 @@ class Held:
     whole_s: float | None = None
     struck: list[Strike] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)
+    wiped: set[str] = field(default_factory=set)  # servers that lost their data
     ended: list[str] = field(default_factory=list)  # programs that had ended by themselves, and were started again
     amiss: list[str] = field(default_factory=list)
 
@@ -157,7 +158,6 @@ class Fuzz:
         self._following = lookouts.Following({name: lab.root(name) for name in lookouts.names(lab.estate)})
         self._acknowledged: set[str] = set()
         self._moves: list[tuple[int, DatabaseMoved]] = []
-        self._supervised_s = 0.0
 
     def play(self, episode: Episode) -> Held:
         """Plays one episode, and judges it."""
@@ -201,6 +201,8 @@ class Fuzz:
                     acts.do(one.act, f"{one.act[0]} {number}")
                     undo[number] = [name for name in acts.grey.standing() if name not in standing]
                     held.struck.append(one)
+                    if one.act[0] == "wipe":
+                        held.wiped |= set(self.lab.servers_of(acts.names[one.act[1]]))
                 else:
                     for name in undo.get(number, ()):
                         acts.grey.undo(name)
@@ -215,7 +217,6 @@ class Fuzz:
         left = lambda: max(ended_s + WHOLE_S - time.monotonic(), 0.1)  # noqa: E731
         try:
             grey.heal(within_s=WHOLE_S / 2)
-            self._supervised_s = time.monotonic()
             while held.whole_s is None:
                 self._until_whole(left, lambda: self._supervise(grey, held))
                 whole_s = round(time.monotonic() - ended_s, 1)
@@ -225,11 +226,10 @@ class Fuzz:
             held.amiss.append(f"not whole within {WHOLE_S} s: {error}")
 
     def _supervise(self, grey: Grey, held: Held) -> None:
-        """What has ended is started again, as systemd would: Patroni, say, ends where it first meets no etcd."""
-        if time.monotonic() - self._supervised_s < SUPERVISED_EVERY_S:
-            return  # what was only just started does not yet bear its name
-        self._supervised_s = time.monotonic()
-        for what in grey.start_ended():
+        """Does what systemd and a person would: who lost its disk lost the key that it signs with."""
+        for file in heads_of_the_wiped(self.lab, held.wiped):
+            file.unlink(missing_ok=True)
+        for what in grey.supervise():
             self._say(f"    had ended, and is started again: {what}")
             held.ended.append(what)
 
@@ -265,6 +265,18 @@ class Fuzz:
             self._acknowledged |= rows
             for path in self.lab.folder.glob(f"{prefix}*.jsonl"):
                 path.unlink()  # hours of logs would fill the disk
+
+
+def heads_of_the_wiped(lab: Lab, wiped: Collection[str]) -> Iterator[Path]:
+    """What a person removes where a lookout says so: the heads that others keep of one whose disk was replaced."""
+    for name, said in lab.lookouts().items():
+        kept = Path(Folders(str(lab.root(name))).data) / "heads"
+        for problem in said["problems"] if said else ():
+            yield from (
+                file
+                for file in (kept / f"{lab.estate.estate}-{server}.head" for server in wiped)
+                if f"move {file} away" in problem
+            )
 
 
 def moments(episode: Episode) -> list[tuple[float, bool, int]]:

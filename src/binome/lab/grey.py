@@ -21,7 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from binome.lab import cgroup, lookouts
+from binome.lab import cgroup, disks, lookouts
+from binome.lab.disks import Disk
 from binome.lab.errors import LabError
 from binome.lab.frames import Loss
 from binome.lab.lab import Lab
@@ -30,6 +31,8 @@ from binome.render import Folders
 
 _WITHIN_S = 5.0
 _AGAIN_S = 0.5
+_FULL_AGAIN_S = 0.2
+_SUPERVISED_EVERY_S = 5.0
 
 
 def _is_postgresql(words: list[str]) -> bool:
@@ -62,7 +65,7 @@ def _words(pid: int) -> list[str]:
     return []
 
 
-_FIRST = ("pulse", "flap", "freeze", "lose", "cut", "kill", "burn")
+_FIRST = ("pulse", "flap", "disk", "freeze", "lose", "cut", "kill", "burn")
 """In this order faults are undone: what comes back needs the network, and a quorum of those that stood still."""
 
 
@@ -72,8 +75,10 @@ class Grey:
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self._network = Network.of(lab.estate)
+        self._binome = {*lookouts.names(lab.estate), *lookouts.agents(lab.estate)}
         self._losses: dict[str, Sequence[Loss]] = {}
         self._undo: dict[str, Callable[[], None]] = {}
+        self._supervised_s = 0.0
         self._moving = threading.Lock()  # the lab lets one change at a time be made to its sites
 
     def heal(self, within_s: float = 0) -> None:
@@ -84,6 +89,7 @@ class Grey:
                 self._undo.clear()
                 raise LabError(f"not undone: {'; '.join(failures)}")
             time.sleep(_AGAIN_S)
+        self._supervised_s = time.monotonic()
 
     def _undone_but(self) -> list[str]:
         """Tries to undo all; what failed, each with why."""
@@ -146,25 +152,32 @@ class Grey:
             self._undo[f"kill {server} {program}"] = lambda: self._start(server, program)
 
     def _start(self, server: str, program: str) -> None:
-        if processes(self.lab, server, program):
+        program = "lookout" if program == "agent" else program  # whoever looks out starts its own agent again
+        if self._runs(server, program):
             return
-        if program in ("lookout", "agent"):
-            if not processes(self.lab, server, "lookout"):  # whoever looks out starts its own agent again
-                self.lab.start_lookout(server)
+        if program == "lookout":
+            self.lab.start_lookout(server)
             return
         for name, service in self.lab.estate.services.items():
             if service.kind == _KINDS[program] and server in service.on:
                 self.lab.start_member(name, server)
 
-    def start_ended(self) -> list[str]:
-        """Starts what has ended by itself, as a supervisor of services does; what that was."""
+    def supervise(self) -> list[str]:
+        """Starts what has ended by itself, as a supervisor of services does; what that was. For whoever waits.
+
+        Patroni, say, ends where it first meets no etcd. What was started just now does not yet bear its own name, so
+        one look in so many seconds is enough.
+        """
+        if time.monotonic() - self._supervised_s < _SUPERVISED_EVERY_S:
+            return []
+        self._supervised_s = time.monotonic()
         started = []
         for server in self.lab.estate.servers:
             if self.lab.sites()[self._site(server)] in ("burned", "rebuilding"):
                 continue
             wanted = {program for program, kind in _KINDS.items() if self._has(server, kind)}
-            wanted |= {"lookout"} if self._looks_out(server) else {"agent"} if self._has_agent(server) else set()
-            for program in sorted(one for one in wanted if not processes(self.lab, server, one)):
+            wanted |= {"lookout"} if server in self._binome else set()
+            for program in sorted(one for one in wanted if not self._runs(server, one)):
                 self._start(server, program)
                 started.append(f"{program} on {server}")
         return started
@@ -172,11 +185,11 @@ class Grey:
     def _has(self, server: str, kind: str) -> bool:
         return any(one.kind == kind and server in one.on for one in self.lab.estate.services.values())
 
-    def _looks_out(self, server: str) -> bool:
-        return server in lookouts.names(self.lab.estate)
-
-    def _has_agent(self, server: str) -> bool:
-        return server in lookouts.agents(self.lab.estate)
+    def _runs(self, server: str, program: str) -> bool:
+        # Where nobody looks out, what is started like a lookout becomes an agent, after a while.
+        becomes = program == "lookout" and server not in lookouts.names(self.lab.estate)
+        names = (program, "agent") if becomes else (program,)
+        return any(processes(self.lab, server, name) for name in names)
 
     # -- etcd
 
@@ -201,6 +214,21 @@ class Grey:
 
     def _alarm(self, server: str, **question: str) -> Any:
         return self.lab.ask_etcd(server, "/v3/maintenance/alarm", question)
+
+    # -- disks
+
+    def fill_disk(self, disk: Disk) -> None:
+        """Fills a small disk, and keeps it full: what others free on it is taken as well."""
+        disks.fill(self.lab, disk)
+
+        def beat(stopped: threading.Event) -> None:
+            try:
+                while not stopped.wait(_FULL_AGAIN_S):
+                    disks.fill(self.lab, disk)
+            finally:
+                disks.free(self.lab, disk)
+
+        self._in_background(f"disk {disk.server} {disk.name}", beat)
 
     # -- time
 

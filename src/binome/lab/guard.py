@@ -56,15 +56,22 @@ class Guard:
 
 @contextmanager
 def passing_lab(
-    text: bytes, folder: Path = FOLDER, say: Callable[[str], None] = lambda _: None, salvage: Path | None = None
+    text: bytes,
+    folder: Path = FOLDER,
+    say: Callable[[str], None] = lambda _: None,
+    salvage: Path | None = None,
+    before: Callable[[Lab], None] = lambda _: None,
 ) -> Iterator[Lab]:
     """A lab of the estate in `text` that is gone when the context is left, or when this process dies.
+
+    `before` is done to it when it is claimed and nothing is built yet.
 
     Where the context ends with an error, its logs are kept in `salvage`, and the error says so.
     """
     lab = Lab.claim(text, folder)
     with Guard(folder):
         try:
+            before(lab)
             lab.build(say)
             yield lab
         except LabError as error:

@@ -13,8 +13,8 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from typing import Any
 from binome.core.leadership import LeadershipTaken
 from binome.core.plan import PlanMade
 from binome.core.takeover import CAPABILITY, PROMOTE
-from binome.lab import checker, inside, lookouts, telling
+from binome.lab import checker, disks, inside, lookouts, telling
 from binome.lab.acts import Acts, cast
 from binome.lab.checker import Evidence
 from binome.lab.clients import Clients, held_by, prepare_ledger
@@ -31,6 +31,7 @@ from binome.lab.grey import Grey
 from binome.lab.guard import passing_lab
 from binome.lab.lab import Lab
 from binome.lab.rows import WHOLE_S, Row
+from binome.lab.sessions import Sessions, longest
 from binome.render import Folders
 from binome.render.places import PATRONI_PORT
 
@@ -38,6 +39,7 @@ COOLDOWN_S = 10
 ACT_AFTER = "350ms"
 _ENOUGH = 200
 _BEFORE_S = 3.0
+_HEALED_S = 30.0
 _TIMELINE = "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int"
 
 Say = Callable[[str], None]
@@ -57,6 +59,7 @@ class Seen:
     told: list[str] = field(default_factory=list)  # while the fault lasted
     told_later: list[str] = field(default_factory=list)
     amiss: list[str] = field(default_factory=list)  # why the row does not hold
+    sessions_s: float | None = None  # until the last session to the lost primary was ended at an edge elsewhere
 
     def as_json(self) -> dict[str, Any]:
         """The record of `matrix.json`."""
@@ -74,6 +77,7 @@ class Seen:
             "later": self.later,
             "planned": self.planned,
             "whole_s": self.whole_s,
+            "sessions_s": self.sessions_s,
             "told": self.told,
             "told_later": self.told_later,
         }
@@ -95,6 +99,9 @@ def judge(row: Row, seen: Seen, names: dict[str, str]) -> list[str]:
         amiss.append(f"{seen.takeovers} takeovers")
     if seen.later > row.later:
         amiss.append(f"{seen.later} takeovers after its end")
+    if row.sessions_s is not None and (seen.sessions_s is None or seen.sessions_s > row.sessions_s):
+        after = "are not ended" if seen.sessions_s is None else f"are ended after {seen.sessions_s:.1f} s"
+        amiss.append(f"sessions to the lost primary {after}")
     for pattern in row.told:
         if not any(re.search(named(pattern, names), line) for line in seen.told):
             amiss.append(f"nobody is told {named(pattern, names)!r}")
@@ -133,10 +140,10 @@ def run_rows(text: bytes, rows: Iterable[Row], say: Say, salvage: Path | None = 
     """Runs rows on the estate in `text`; a new lab after each that is not whole again."""
     waiting = list(rows)
     while waiting:
-        with passing_lab(quickened(text), say=lambda _: None, salvage=salvage and salvage / "lab") as lab:
+        with lab_with(text, waiting[0].disks, salvage) as lab:
             prepare_ledger(lab)
-            good, fresh = True, True
-            while waiting and good:
+            good, fresh, has = True, True, waiting[0].disks
+            while waiting and good and waiting[0].disks == has:
                 trial = Trial(lab, waiting[0], say)
                 try:
                     trial.prepare()
@@ -154,6 +161,15 @@ def run_rows(text: bytes, rows: Iterable[Row], say: Say, salvage: Path | None = 
                 yield seen
 
 
+def lab_with(text: bytes, small: Collection[str], salvage: Path | None = None) -> AbstractContextManager[Lab]:
+    """A passing lab of the estate in `text`, as the matrix runs it, with small disks of these names."""
+    return passing_lab(
+        quickened(text),
+        salvage=salvage and salvage / "lab",
+        before=lambda lab: disks.mount(lab, disks.small(lab, small)),
+    )
+
+
 class Trial:
     """One row in a lab."""
 
@@ -162,6 +178,7 @@ class Trial:
         self.grey = Grey(lab)
         self.service = lab.database()
         self.clients = Clients(lab, f"{row.name}-")
+        self.sessions = Sessions(lab, row.name) if row.sessions_s is not None else None
         self._following = lookouts.Following({name: lab.root(name) for name in lookouts.names(lab.estate)})
         self.acts = Acts(lab, self.grey, row.name)
         self._paged: set[tuple[str, str]] = set()
@@ -183,9 +200,14 @@ class Trial:
         try:
             self._say(f"{self.row.name}: {self.row.fault}")
             time.sleep(_BEFORE_S)
+            if self.sessions:
+                self.sessions.start()
+            begun_s = time.monotonic()
             for act in self.row.acts:
                 self.acts.do(act)
             time.sleep(self.row.lasts_s)
+            if self.sessions:
+                seen.sessions_s = longest(self.sessions.ended(), self._lost_edges(), begun_s)
             seen.takeovers = max(self._timelines(), default=before) - before
             seen.told += [f"{name}: {line}" for name in self._answering() for line in status(self.lab, name)]
             seen.told += self._heard(seen)
@@ -215,14 +237,16 @@ class Trial:
         """Ends the fault, and waits until everything is whole."""
         ended_s = time.monotonic()
         try:
-            self.grey.heal()
-            self.lab.wait_for(lambda: unwhole(self.lab), "whole again", WHOLE_S)
+            self.grey.heal(within_s=_HEALED_S)
+            self.lab.wait_for(lambda: self.grey.supervise() or unwhole(self.lab), "whole again", WHOLE_S)
             self.lab.wait_until_whole(timeout_s=max(WHOLE_S - (time.monotonic() - ended_s), 1))
             seen.whole_s = round(time.monotonic() - ended_s, 1)
         except LabError as error:
             seen.amiss.append(f"not whole within {WHOLE_S} s: {error}")
         time.sleep(_BEFORE_S)
         self.clients.stop()
+        if self.sessions:
+            self.sessions.stop()
         self.acts.close()
 
     def _judge(self, seen: Seen, before: int) -> None:
@@ -243,6 +267,12 @@ class Trial:
             address = self.lab.estate.servers[server].address or ""
             with suppress(OSError, TypeError, KeyError):
                 yield int(inside.ask(server, (address, PATRONI_PORT), "/patroni")["timeline"])
+
+    def _lost_edges(self) -> frozenset[str]:
+        """The servers of sites that are off the network: what is ended there nobody elsewhere hears."""
+        return frozenset(
+            one for site, state in self.lab.sites().items() if state != "up" for one in self.lab.servers_of(site)
+        )
 
     def _answering(self) -> list[str]:
         return [name for name, said in self.lab.lookouts().items() if said is not None]

@@ -8,6 +8,7 @@ An act is a verb and its arguments. Servers and sites are named by the part that
     edge                   the edge that the clients use
 
     freeze, thaw, kill PROGRAM of SERVER      lose-data, fill-quota of SERVER (etcd)     slow-etcd FROZEN_S FREE_S
+    fill-disk SERVER DISK: database, agreement, binome      switch-log of SERVER's PostgreSQL, to a new file
     cut, burn SITE      flap SITE EVERY_S     part SITE SITE     one-way SERVER|SITE, to every server elsewhere
     loss SITE SITE PERCENT      wait SECONDS      until-led: another lookout leads     ask LEADER SECONDS: a maintenance
 
@@ -37,7 +38,9 @@ class Row:
     `outage_s`: the longest that the patient client may be without an acknowledged write, None where writes stand still
     for as long as the fault. `takeovers`: the least and the most promotions while the fault lasts; `later`: the most
     after its end, where nobody holds Patroni's lease any more and whoever is quicker takes it. `told`: patterns, each
-    of which something that people are shown must match: the journal, the pages, `binome status`.
+    of which something that people are shown must match: the journal, the pages, `binome status`. `disks`:
+    those that are small ones of their own in the row's lab (disks.py). `sessions_s`: so soon after the fault are
+    sessions to the lost primary ended, that were open at edges elsewhere.
     """
 
     name: str
@@ -49,6 +52,8 @@ class Row:
     told: tuple[str, ...] = ()
     later: int = 0
     quick: bool = False
+    disks: tuple[str, ...] = ()
+    sessions_s: float | None = None
 
     @property
     def expected(self) -> str:
@@ -57,8 +62,11 @@ class Row:
         moves = {(0, 0): "no takeover", (1, 1): "one takeover", (0, 1): "at most one takeover"}[least, most]
         out = "writes wait until it ends" if self.outage_s is None else f"writes out ≤ {self.outage_s:g} s"
         later = "; then whoever is quicker" if self.later else ""
-        return f"{moves}{later}; {out}{'; told' if self.told else ''}"
+        ended = "" if self.sessions_s is None else f"; sessions ended ≤ {self.sessions_s:g} s"
+        return f"{moves}{later}; {out}{ended}{'; told' if self.told else ''}"
 
+
+_DISKS = ("binome", "database", "agreement")
 
 ROWS = (
     Row(
@@ -203,6 +211,95 @@ ROWS = (
     ),
     Row("flap", "the primary's site cut off and joined every 7 s", (("flap", "primary's", "7"),), 120, 12.0, (0, 1)),
     Row("haproxy-killed", "the edge that the clients use killed", (("kill", "edge", "haproxy"),), 10, 3.0, (0, 0)),
+    Row(
+        "sessions",
+        "the primary's site cut off, while sessions to it are open that last for hours and say nothing",
+        (("cut", "primary's"),),
+        20,
+        FIRE_S,
+        (1, 1),
+        sessions_s=FIRE_S,
+    ),
+    Row(
+        "two-sites-gone",
+        "the sites of the primary and of the witness burn; their data is kept",
+        (("burn", "primary's"), ("burn", "witness's")),
+        30,
+        None,
+        (0, 0),
+        told=("--attest",),
+        later=1,
+    ),
+    Row(
+        "power",
+        "all sites that hold a part lose their power, and it returns",
+        (("burn", "primary's"), ("burn", "standby's"), ("burn", "witness's")),
+        10,
+        None,
+        (0, 0),
+        later=1,
+    ),
+    Row(
+        "disk-of-database",
+        "the disk of the primary's PostgreSQL full",
+        (("fill-disk", "primary", "database"),),
+        30,
+        None,
+        (0, 1),
+        later=1,
+        disks=_DISKS,
+    ),
+    Row(
+        "disk-of-log",
+        "the same, and its log needs a new file",
+        (("fill-disk", "primary", "database"), ("switch-log", "primary")),
+        30,
+        TIMER_S,
+        (1, 1),
+        disks=_DISKS,
+    ),
+    Row(
+        "disk-of-standby",
+        "the disk of the standby's PostgreSQL full, and the log needs a new file",
+        (("fill-disk", "standby", "database"), ("switch-log", "primary")),
+        30,
+        FIRE_S,
+        (0, 0),
+        disks=_DISKS,
+    ),
+    Row(
+        "disk-of-etcd",
+        "the disk of the witness's etcd full",
+        (("fill-disk", "witness", "agreement"),),
+        40,
+        NOTHING_S,
+        (0, 0),
+        disks=_DISKS,
+    ),
+    Row(
+        "disks-of-etcd",
+        "the disks of all members of etcd full",
+        (
+            ("fill-disk", "witness", "agreement"),
+            ("fill-disk", "standby", "agreement"),
+            ("fill-disk", "primary", "agreement"),
+        ),
+        40,
+        None,
+        (0, 0),
+        later=1,
+        disks=_DISKS,
+    ),
+    Row(
+        "disk-of-lookout",
+        "the disk of the leading lookout full, with its journal and outbox; then the primary's site cut off",
+        (("fill-disk", "leader", "binome"), ("wait", "10"), ("cut", "primary's")),
+        20,
+        FIRE_S,
+        (1, 1),
+        told=("takeover by {standby}", "wrong: .*(full|disk|space)"),
+        disks=_DISKS,
+    ),
     Row(
         "standby-then-primary",
         "the standby lost, then the primary; the standby back without it",

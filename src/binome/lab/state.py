@@ -9,6 +9,7 @@ from pathlib import Path
 
 from binome.lab import cgroup, network
 from binome.lab.errors import LabError
+from binome.lab.shell import run
 
 FOLDER = Path("/var/lib/binome-lab")
 
@@ -40,6 +41,13 @@ class State:
             raise LabError(f"{folder}/state.json is damaged.  Take the lab down: binome lab down") from None
 
 
+def unmount_below(folder: Path) -> None:
+    """Unmounts the small disks of a lab, the innermost first."""
+    mounts = [line.split(" ")[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for place in sorted((one for one in mounts if one.startswith(f"{folder}/")), reverse=True):
+        run("umount", place)
+
+
 def tear_down(folder: Path = FOLDER) -> bool:
     """Ends and removes all that belongs to the lab in `folder`; whether there was one. Safe to call at any time."""
     if not folder.exists():
@@ -52,5 +60,6 @@ def tear_down(folder: Path = FOLDER) -> bool:
     namespaces, unmount = (state.namespaces, state.unmount) if state else (network.ours(), False)
     cgroup.destroy()
     network.destroy(namespaces, unmount=unmount)
+    unmount_below(folder)
     shutil.rmtree(folder)
     return True
