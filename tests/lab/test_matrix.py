@@ -102,7 +102,7 @@ def test_rows_have_names_of_their_own_and_acts_that_there_are() -> None:
             elif verb in ("part", "loss", "one-way"):
                 assert {one for one in rest if not one.isdigit()} <= SITES | SERVERS, row.name
             else:
-                assert verb in ("wait", "until-led", "slow-etcd"), row.name
+                assert verb in ("wait", "until-led", "slow-etcd", "delay"), row.name
     assert set(REMARKS) <= {row.name for row in ROWS}
     assert sum(row.quick for row in ROWS) >= 3
 

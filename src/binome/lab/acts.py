@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from binome.estate import Estate
@@ -44,37 +44,35 @@ class Acts:
     def do(self, act: Act, name: str = "") -> None:
         """Does one act; `name` tells it from another one of the same kind. Raises LabError where it cannot be done."""
         verb, *rest = act
-        if verb in ("freeze", "thaw", "kill"):
-            getattr(self.grey, verb)(self.names[rest[0]], rest[1])
-        elif verb in ("lose-data", "fill-quota"):
-            getattr(self.grey, verb.replace("-", "_"))(self.names[rest[0]])
-        elif verb == "slow-etcd":
-            members = [(one, "etcd") for one in self.lab.estate.services[agreement(self.lab.estate)].on]
-            self.grey.pulse(members, float(rest[0]), float(rest[1]))
-        elif verb == "fill-disk":
-            self.grey.fill_disk(Disk(self.names[rest[0]], rest[1]))
-        elif verb == "switch-log":
-            self._switch_log(self.names[rest[0]])
-        elif verb in ("cut", "burn", "wipe"):
-            self._take(verb, self.names[rest[0]])
-        elif verb == "flap":
-            self.grey.flap(self.names[rest[0]], float(rest[1]))
-        elif verb in ("part", "loss", "one-way"):
-            self.grey.lose(name or verb, list(self._losses(verb, rest)))
-        elif verb == "wait":
-            time.sleep(float(rest[0]))
-        elif verb == "ask":
-            self._waiting.append(self._asked(self.names[rest[0]], float(rest[1])))
-        elif verb == "until-led":
-            self.lab.wait_for(self._not_led_by_another, "another leader", _LED_WITHIN_S)
-        else:
+        whom = self.names.get(rest[0], "") if rest else ""
+        grey, lab = self.grey, self.lab
+        doing: dict[str, Callable[[], object]] = {
+            "freeze": lambda: grey.freeze(whom, rest[1]),
+            "thaw": lambda: grey.thaw(whom, rest[1]),
+            "kill": lambda: grey.kill(whom, rest[1]),
+            "lose-data": lambda: grey.lose_data(whom),
+            "fill-quota": lambda: grey.fill_quota(whom),
+            "slow-etcd": lambda: grey.pulse(self._members_of_etcd(), float(rest[0]), float(rest[1])),
+            "fill-disk": lambda: grey.fill_disk(Disk(whom, rest[1])),
+            "switch-log": lambda: self._switch_log(whom),
+            "cut": lambda: grey.cut(whom),
+            "burn": lambda: grey.burn(whom),
+            "wipe": lambda: grey.burn(whom, wipe=True),
+            "flap": lambda: grey.flap(whom, float(rest[1])),
+            "part": lambda: grey.lose(name or verb, list(self._losses(verb, rest))),
+            "loss": lambda: grey.lose(name or verb, list(self._losses(verb, rest))),
+            "one-way": lambda: grey.lose(name or verb, list(self._losses(verb, rest))),
+            "delay": lambda: grey.delay(float(rest[0])),
+            "wait": lambda: time.sleep(float(rest[0])),
+            "ask": lambda: self._waiting.append(self._asked(whom, float(rest[1]))),
+            "until-led": lambda: lab.wait_for(self._not_led_by_another, "another leader", _LED_WITHIN_S),
+        }
+        if verb not in doing:
             raise LabError(f"{self._label}: there is no act {verb}.")
+        doing[verb]()
 
-    def _take(self, verb: str, site: str) -> None:
-        if verb == "cut":
-            self.grey.cut(site)
-        else:
-            self.grey.burn(site, wipe=verb == "wipe")
+    def _members_of_etcd(self) -> list[tuple[str, str]]:
+        return [(one, "etcd") for one in self.lab.estate.services[agreement(self.lab.estate)].on]
 
     def _switch_log(self, server: str) -> None:
         """Has PostgreSQL begin new files of its log until it has none left that it made before."""

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from binome.lab import cgroup, disks, lookouts
+from binome.lab.delay import Distance
 from binome.lab.disks import Disk
 from binome.lab.errors import LabError
 from binome.lab.frames import Loss
@@ -204,8 +205,8 @@ class Grey:
     def fill_quota(self, server: str) -> None:
         """Lets etcd refuse all writes, as with a full quota: the alarm that it raises itself then is raised."""
         member = self.lab.ask_etcd(server, "/v3/maintenance/status", {})["header"]["member_id"]
+        self._undo["quota"] = lambda: self._disarm(server)  # an answer that is late may be of what was done
         self._alarm(server, action="ACTIVATE", memberID=member, alarm="NOSPACE")
-        self._undo["quota"] = lambda: self._disarm(server)
 
     def _disarm(self, server: str) -> None:
         """Every alarm goes: the member that raised one may be another one by now."""
@@ -281,6 +282,12 @@ class Grey:
         self._undo[name] = end
 
     # -- the network
+
+    def delay(self, delay_ms: float) -> None:
+        """Every frame between two sites takes so long, one way."""
+        distance = Distance(self.lab)
+        self._undo["delay"] = distance.close
+        distance.stretch(delay_ms)
 
     def lose(self, name: str, losses: Sequence[Loss]) -> None:
         """Loses frames, under a name of its own, beside what is lost already."""

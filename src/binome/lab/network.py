@@ -29,7 +29,8 @@ from binome.lab.providers import places
 from binome.lab.shell import run
 
 _PREFIX = "binome-"
-_FABRIC = "binome-fabric"
+FABRIC = "binome-fabric"
+"""The namespace with all bridges."""
 _NAMESPACES = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -51,7 +52,7 @@ class Network:
         """The network of an estate. Raises LabError for a server without a site or an address."""
         servers = {}
         beyond = {CLIENT: CLIENT_ADDRESSES, **{place: found[1:] for place, found in places(estate).items()}}
-        kept = {_FABRIC, *map(namespace, beyond), *(one for addresses in beyond.values() for one in addresses)}
+        kept = {FABRIC, *map(namespace, beyond), *(one for addresses in beyond.values() for one in addresses)}
         for name, server in estate.servers.items():
             if server.address is None or server.site is None:
                 lacking = "address" if server.address is None else "site"
@@ -67,7 +68,7 @@ class Network:
 
     def names(self) -> list[str]:
         """The namespaces that the lab makes."""
-        return [_FABRIC, *(namespace(name) for name in (*self.servers, *self.outside))]
+        return [FABRIC, *(namespace(name) for name in (*self.servers, *self.outside))]
 
     def create(self) -> None:
         """Makes namespaces, bridges and cables, and joins the sites."""
@@ -87,7 +88,7 @@ class Network:
         numbers = {name: number for number, name in enumerate((CLIENT, *self.servers, *self.outside))}
         for name in self.outside:
             fabric += _cable(name, "binome-core", namespace(name), numbers[name])
-        run("ip", "-n", _FABRIC, "-batch", "-", text="\n".join(fabric) + "\n")
+        run("ip", "-n", FABRIC, "-batch", "-", text="\n".join(fabric) + "\n")
         hosts = {server: [address] for server, (_, address) in self.servers.items()}
         hosts |= {name: list(addresses) for name, addresses in self.outside.items()}
         macs = {name: _mac(number) for name, number in numbers.items()}
@@ -134,7 +135,7 @@ class Network:
     def lose(self, losses: Sequence[Loss]) -> None:
         """Makes these the only frames that are lost on the way between two servers that are joined."""
         ports = {server: Port(f"port{number}", number) for number, server in enumerate(self.servers, 1)}
-        frames.lose(_FABRIC, {**ports, CLIENT: Port("client", 0)}, losses)
+        frames.lose(FABRIC, {**ports, CLIENT: Port("client", 0)}, losses)
 
     def _port(self, server: str) -> str:
         return f"port{list(self.servers).index(server) + 1}"
@@ -144,7 +145,7 @@ class Network:
 
     def _set(self, port: str, state: str) -> None:
         number = {"disabled": "0", "forwarding": "3"}[state]
-        run("bridge", "-n", _FABRIC, "link", "set", "dev", port, "state", number)
+        run("bridge", "-n", FABRIC, "link", "set", "dev", port, "state", number)
 
 
 def namespace(server: str) -> str:

@@ -9,6 +9,7 @@ An act is a verb and its arguments. Servers and sites are named by the part that
 
     freeze, thaw, kill PROGRAM of SERVER      lose-data, fill-quota of SERVER (etcd)     slow-etcd FROZEN_S FREE_S
     fill-disk SERVER DISK: database, agreement, binome      switch-log of SERVER's PostgreSQL, to a new file
+    delay MILLISECONDS between two sites, one way
     cut, burn SITE      flap SITE EVERY_S     part SITE SITE     one-way SERVER|SITE, to every server elsewhere
     loss SITE SITE PERCENT      wait SECONDS      until-led: another lookout leads     ask LEADER SECONDS: a maintenance
 
@@ -211,6 +212,24 @@ ROWS = (
     ),
     Row("flap", "the primary's site cut off and joined every 7 s", (("flap", "primary's", "7"),), 120, 12.0, (0, 1)),
     Row("haproxy-killed", "the edge that the clients use killed", (("kill", "edge", "haproxy"),), 10, 3.0, (0, 0)),
+    Row(
+        "delay-5",
+        "5 ms between the sites, one way; the primary's site burns",
+        (("delay", "5"), ("wait", "5"), ("burn", "primary's")),
+        20,
+        FIRE_S,
+        (1, 1),
+        told=("takeover by {standby}",),
+    ),
+    Row(
+        "delay-20",
+        "20 ms between the sites, one way; the primary's site burns",
+        (("delay", "20"), ("wait", "5"), ("burn", "primary's")),
+        20,
+        FIRE_S,
+        (1, 1),
+        told=("takeover by {standby}",),
+    ),
     Row(
         "sessions",
         "the primary's site cut off, while sessions to it are open that last for hours and say nothing",

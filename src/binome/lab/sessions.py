@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from binome.lab import lookouts
 from binome.lab.clients import settings_for
 from binome.lab.errors import LabError
 from binome.lab.lab import Lab
@@ -48,7 +49,8 @@ class Sessions:
         """Opens them. Raises LabError where not all of them open."""
         path = self._lab.folder / f"{self._settings.name}.settings.json"
         self._settings.save(path)
-        program = Program((sys.executable, "-m", "binome.lab.sessions", str(path)))
+        words = (sys.executable, "-m", "binome.lab.sessions", str(path))
+        program = Program(words, environment=lookouts.environment())
         self._process = self._lab.spawn_client(program, f"{self._settings.name}.client.log")
         wanted = AT_EACH_EDGE * len(self._settings.edges)
         lacking = lambda: [] if sum(one.opened for one in self.ended().values()) >= wanted else ["sessions"]  # noqa: E731
