@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import combinations, islice, pairwise
 from pathlib import Path
@@ -15,6 +17,7 @@ from typer.testing import CliRunner
 from binome.cli import fuzz as command
 from binome.cli.main import app
 from binome.core.takeover import DatabaseMoved
+from binome.lab import fuzz
 from binome.lab.checker import Evidence
 from binome.lab.fuzz import Held, automatic, flows, judge, moments, most_takeovers, too_soon
 from binome.lab.fuzz_plan import (
@@ -32,6 +35,7 @@ from binome.lab.fuzz_plan import (
 )
 from binome.lab.grey import PROGRAMS
 from binome.lab.record import Operation, Record, State
+from tests.lab.conftest import LITTORAL
 
 MANY = [one for seed in range(20) for one in islice(planned(seed), 50)]
 FREEZE = Strike(0, 5, ("freeze", "primary", "postgresql"))
@@ -194,3 +198,48 @@ def test_a_schedule_that_is_none_is_refused(tmp_path: Path) -> None:
         done = CliRunner().invoke(app, ["lab", "fuzz", "--schedule", str(path)])
         assert done.exit_code == 2
         assert "cannot be played" in done.output
+
+
+class PlayedFuzz:
+    """A fuzzer whose every second episode violates something."""
+
+    def __init__(self, lab: Any, _say: Any) -> None:
+        self.lab, self.count = lab, 0
+
+    def play(self, one: Episode) -> Held:
+        self.count += 1
+        return replace(GOOD, episode=one, amiss=["it is so"] if self.count == 2 else [])
+
+    def lost_later(self) -> int:
+        return 3
+
+
+class KeptLab:
+    """A lab of which only the evidence is asked."""
+
+    def keep_evidence(self, into: Path, *, engines: bool) -> None:
+        assert engines
+        into.mkdir(parents=True)
+
+
+def test_after_a_violation_there_is_a_new_lab_and_its_schedule_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labs: list[KeptLab] = []
+
+    @contextmanager
+    def passing_lab(*_: Any, **__: Any) -> Iterator[KeptLab]:
+        labs.append(KeptLab())
+        yield labs[-1]
+
+    monkeypatch.setattr(fuzz, "passing_lab", passing_lab)
+    monkeypatch.setattr(fuzz, "prepare_ledger", lambda _: None)
+    monkeypatch.setattr(fuzz, "Fuzz", PlayedFuzz)
+    some = list(islice(planned(1), 3))
+    seen = list(fuzz.run(LITTORAL.read_bytes(), iter(some), 60, lambda _: None, tmp_path))
+    assert [held.episode.name for held in seen] == ["1-1", "1-2", "1-3", "all of them"]
+    assert seen[3].amiss == ["3 acknowledged writes lost in later episodes"]
+    assert len(labs) == 2
+    assert parse((tmp_path / "1-2" / "schedule.json").read_bytes()) == [some[1]]
+    assert not (tmp_path / "1-1").exists()
+    assert list(fuzz.run(LITTORAL.read_bytes(), iter(some), 0, lambda _: None, tmp_path)) == [], "the time is over"
