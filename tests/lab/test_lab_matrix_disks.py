@@ -14,7 +14,7 @@ from binome.lab import disks
 from binome.lab.clients import prepare_ledger
 from binome.lab.disks import SIZES_MIB, Disk
 from binome.lab.lab import Lab
-from binome.lab.matrix import Trial, lab_with
+from binome.lab.matrix import Trial, lab_for
 from binome.lab.rows import ROWS, Row
 from binome.lab.state import unmount_below
 from tests.lab.conftest import LITTORAL
@@ -61,7 +61,7 @@ def test_a_small_disk_can_be_full_while_others_are_not_and_goes_with_the_lab(cla
 
 @pytest.fixture(scope="module")
 def small() -> Iterator[Lab]:
-    with lab_with(LITTORAL.read_bytes(), CHOSEN[0].disks) as lab:
+    with lab_for(LITTORAL.read_bytes(), CHOSEN[0]) as lab:
         prepare_ledger(lab)
         yield lab
 

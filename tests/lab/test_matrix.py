@@ -66,6 +66,13 @@ def test_who_writes_beside_the_leader_is_named() -> None:
     assert two_minds([*good, told(5, 5, "b")]) == ["a and b both took generation 5"]
 
 
+def test_what_must_not_be_told_is_named_with_its_words() -> None:
+    row = replace(ROW, untold=("^page ", "{standby} leads"))
+    assert judge(row, GOOD, NAMES) == []
+    seen = replace(GOOD, told=[*GOOD.told, "page a x"], told_later=["journal: sbg-db leads, generation 3", "no page "])
+    assert judge(row, seen, NAMES) == ["told: page a x", "told: journal: sbg-db leads, generation 3"]
+
+
 def test_sessions_that_are_not_ended_in_time_are_named() -> None:
     row = replace(ROW, sessions_s=5)
     assert judge(row, replace(GOOD, sessions_s=4.9), NAMES) == []
@@ -93,6 +100,9 @@ def test_rows_have_names_of_their_own_and_acts_that_there_are() -> None:
                 assert rest[1] in PROGRAMS, row.name
             elif verb in ("lose-data", "fill-quota", "ask", "switch-log"):
                 assert rest[0] in SERVERS, row.name
+            elif verb == "clock":
+                assert rest[0] == "leader", row.name
+                assert row.clocks, row.name
             elif verb == "fill-disk":
                 assert rest[0] in SERVERS, row.name
                 assert rest[1] in row.disks, row.name

@@ -63,6 +63,7 @@ class Acts:
             "loss": lambda: grey.lose(name or verb, list(self._losses(verb, rest))),
             "one-way": lambda: grey.lose(name or verb, list(self._losses(verb, rest))),
             "delay": lambda: grey.delay(float(rest[0])),
+            "clock": lambda: grey.turn_clock(whom, rest[1]),
             "wait": lambda: time.sleep(float(rest[0])),
             "ask": lambda: self._waiting.append(self._asked(whom, float(rest[1]))),
             "until-led": lambda: lab.wait_for(self._not_led_by_another, "another leader", _LED_WITHIN_S),

@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from binome.lab import cgroup, disks, lookouts
+from binome.lab import cgroup, clock, disks, lookouts
 from binome.lab.delay import Distance
 from binome.lab.disks import Disk
 from binome.lab.errors import LabError
@@ -66,7 +66,7 @@ def _words(pid: int) -> list[str]:
     return []
 
 
-_FIRST = ("pulse", "flap", "disk", "freeze", "lose", "cut", "kill", "burn")
+_FIRST = ("pulse", "flap", "disk", "clock", "delay", "freeze", "lose", "cut", "kill", "burn")
 """In this order faults are undone: what comes back needs the network, and a quorum of those that stood still."""
 
 
@@ -215,6 +215,13 @@ class Grey:
 
     def _alarm(self, server: str, **question: str) -> Any:
         return self.lab.ask_etcd(server, "/v3/maintenance/alarm", question)
+
+    # -- clocks
+
+    def turn_clock(self, server: str, offset: str) -> None:
+        """Sets the clock of a lookout that has one of its own: +600 or -600 (seconds), +0 x1.1 (it runs too fast)."""
+        self._undo[f"clock {server}"] = lambda: clock.turn(self.lab, server, clock.RIGHT)
+        clock.turn(self.lab, server, offset)
 
     # -- disks
 

@@ -70,6 +70,7 @@ class Lab:
         self.estate = estate
         self._state = state
         self._network = Network.of(estate)
+        self.clocks: dict[str, Mapping[str, str]] = {}  # lookout → what gives it a clock of its own
         self._children: list[subprocess.Popen[bytes]] = []
         self.outside = Outside(folder, estate, self._network, self._spawn)
 
@@ -406,7 +407,7 @@ class Lab:
 
     def start_lookout(self, server: str) -> subprocess.Popen[bytes]:
         """Starts `binome run` on a server: a lookout with its agent, or an agent alone."""
-        environment = self.outside.environment(self._state.secrets)
+        environment = {**self.outside.environment(self._state.secrets), **self.clocks.get(server, {})}
         program = lookouts.program(self.folder / "estate.yaml", server, self.root(server), environment)
         return self.spawn(server, program, f"{server}.binome.log")
 

@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any
 from binome.core.leadership import LeadershipTaken
 from binome.core.plan import PlanMade
 from binome.core.takeover import CAPABILITY, PROMOTE
-from binome.lab import checker, disks, inside, lookouts, telling
+from binome.lab import checker, clock, disks, inside, lookouts, telling
 from binome.lab.acts import Acts, cast
 from binome.lab.checker import Evidence
 from binome.lab.clients import Clients, held_by, prepare_ledger
@@ -105,6 +105,8 @@ def judge(row: Row, seen: Seen, names: dict[str, str]) -> list[str]:
     for pattern in row.told:
         if not any(re.search(named(pattern, names), line) for line in seen.told):
             amiss.append(f"nobody is told {named(pattern, names)!r}")
+    for pattern in row.untold:
+        amiss += [f"told: {line}" for line in [*seen.told, *seen.told_later] if re.search(named(pattern, names), line)]
     return amiss
 
 
@@ -140,10 +142,11 @@ def run_rows(text: bytes, rows: Iterable[Row], say: Say, salvage: Path | None = 
     """Runs rows on the estate in `text`; a new lab after each that is not whole again."""
     waiting = list(rows)
     while waiting:
-        with lab_with(text, waiting[0].disks, salvage) as lab:
+        first = waiting[0]
+        with lab_for(text, first, salvage) as lab:
             prepare_ledger(lab)
-            good, fresh, has = True, True, waiting[0].disks
-            while waiting and good and waiting[0].disks == has:
+            good, fresh = True, True
+            while waiting and good and (waiting[0].disks, waiting[0].clocks) == (first.disks, first.clocks):
                 trial = Trial(lab, waiting[0], say)
                 try:
                     trial.prepare()
@@ -161,13 +164,15 @@ def run_rows(text: bytes, rows: Iterable[Row], say: Say, salvage: Path | None = 
                 yield seen
 
 
-def lab_with(text: bytes, small: Collection[str], salvage: Path | None = None) -> AbstractContextManager[Lab]:
-    """A passing lab of the estate in `text`, as the matrix runs it, with small disks of these names."""
-    return passing_lab(
-        quickened(text),
-        salvage=salvage and salvage / "lab",
-        before=lambda lab: disks.mount(lab, disks.small(lab, small)),
-    )
+def lab_for(text: bytes, row: Row, salvage: Path | None = None) -> AbstractContextManager[Lab]:
+    """A passing lab of the estate in `text`, as the matrix runs it, with what the row needs to have been built in."""
+
+    def before(lab: Lab) -> None:
+        disks.mount(lab, disks.small(lab, row.disks))
+        if row.clocks:
+            clock.give(lab)
+
+    return passing_lab(quickened(text), salvage=salvage and salvage / "lab", before=before)
 
 
 class Trial:

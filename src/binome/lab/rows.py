@@ -9,6 +9,7 @@ An act is a verb and its arguments. Servers and sites are named by the part that
 
     freeze, thaw, kill PROGRAM of SERVER      lose-data, fill-quota of SERVER (etcd)     slow-etcd FROZEN_S FREE_S
     fill-disk SERVER DISK: database, agreement, binome      switch-log of SERVER's PostgreSQL, to a new file
+    clock LOOKOUT OFFSET: +600, -600 (seconds), "+0 x1.1"
     delay MILLISECONDS between two sites, one way
     cut, burn SITE      flap SITE EVERY_S     part SITE SITE     one-way SERVER|SITE, to every server elsewhere
     loss SITE SITE PERCENT      wait SECONDS      until-led: another lookout leads     ask LEADER SECONDS: a maintenance
@@ -41,7 +42,8 @@ class Row:
     after its end, where nobody holds Patroni's lease any more and whoever is quicker takes it. `told`: patterns, each
     of which something that people are shown must match: the journal, the pages, `binome status`. `disks`:
     those that are small ones of their own in the row's lab (disks.py). `sessions_s`: so soon after the fault are
-    sessions to the lost primary ended, that were open at edges elsewhere.
+    sessions to the lost primary ended, that were open at edges elsewhere. `untold`: as `told`, and nothing may match.
+    `clocks`: the lookouts have clocks of their own in the row's lab (clock.py).
     """
 
     name: str
@@ -55,6 +57,8 @@ class Row:
     quick: bool = False
     disks: tuple[str, ...] = ()
     sessions_s: float | None = None
+    untold: tuple[str, ...] = ()
+    clocks: bool = False
 
     @property
     def expected(self) -> str:
@@ -64,9 +68,11 @@ class Row:
         out = "writes wait until it ends" if self.outage_s is None else f"writes out ≤ {self.outage_s:g} s"
         later = "; then whoever is quicker" if self.later else ""
         ended = "" if self.sessions_s is None else f"; sessions ended ≤ {self.sessions_s:g} s"
-        return f"{moves}{later}; {out}{ended}{'; told' if self.told else ''}"
+        untold = "; nobody is paged, and who leads goes on" if self.untold else ""
+        return f"{moves}{later}; {out}{ended}{'; told' if self.told else ''}{untold}"
 
 
+_CALM = ("^page ", "^journal: .* leads, generation")
 _DISKS = ("binome", "database", "agreement")
 
 ROWS = (
@@ -257,6 +263,36 @@ ROWS = (
         None,
         (0, 0),
         later=1,
+    ),
+    Row(
+        "clock-ahead",
+        "the clock of the leading lookout jumps ahead by 10 minutes",
+        (("clock", "leader", "+600"),),
+        40,
+        NOTHING_S,
+        (0, 0),
+        untold=_CALM,
+        clocks=True,
+    ),
+    Row(
+        "clock-behind",
+        "it jumps back by 10 minutes",
+        (("clock", "leader", "-600"),),
+        40,
+        NOTHING_S,
+        (0, 0),
+        untold=_CALM,
+        clocks=True,
+    ),
+    Row(
+        "clock-fast",
+        "it runs at 1.1 times its speed",
+        (("clock", "leader", "+0 x1.1"),),
+        60,
+        NOTHING_S,
+        (0, 0),
+        untold=_CALM,
+        clocks=True,
     ),
     Row(
         "disk-of-database",
