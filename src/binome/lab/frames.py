@@ -84,12 +84,3 @@ def lose(fabric: str, ports: Mapping[str, Port], losses: Sequence[Loss]) -> None
 
 def _is_filtered(fabric: str, interface: str) -> bool:
     return "clsact" in run("tc", "-n", fabric, "qdisc", "show", "dev", interface)
-
-
-def can_delay() -> bool:
-    """Whether this kernel can delay frames: many are built without `netem`."""
-    try:
-        run("unshare", "--net", "tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms")
-    except Exception:
-        return False
-    return True

@@ -397,24 +397,24 @@ REMARKS: dict[str, str] = {
 
 NOT_BUILT = (
     (
-        "delay of 5 and 20 ms between the sites",
-        "many kernels have no `netem`; a relay is to be built",
-    ),
-    (
-        "full disk under PostgreSQL, its log, etcd, the journal, the outbox",
-        "the lab has one file system for all; small ones would have to be mounted before the engines start",
-    ),
-    (
         "lookout killed after each step of a takeover",
         "the simulation does it: `make sim NIGHTS=takeover`",
     ),
-    ("HAProxy with sessions to the lost primary that last for hours", "the clients of the lab have none"),
-    ("a rewind that fails; the burned site with its old data", "lab tests of their own: fires and nights"),
-    ("two sites gone; all sites without power", "without a majority of etcd: a lab test of its own; power: not built"),
-    ("the clock of a lookout jumps, or runs too fast", "the simulation does it; in the lab it needs libfaketime"),
+    (
+        "a rewind that fails; the burned site with its old data",
+        "tests of their own: `tests/drivers/test_patroni_member.py`; fires and nights in the lab",
+    ),
+    (
+        "two sites gone, and a person attests that they are off",
+        "a lab test of its own: `tests/lab/test_attested.py`",
+    ),
     (
         "agent with a revoked certificate, an older generation, another host",
-        "tests on real connections (`tests/runtime`), not in the lab",
+        "refused, on real connections: `tests/runtime/test_agents.py`; not in the lab",
+    ),
+    (
+        "power lost, with what the machine's memory held of writes",
+        "the lab has one kernel, which goes on: what was written is there. The simulation tears writes",
     ),
 )
 """Faults that have no row, each with the reason."""
