@@ -59,7 +59,8 @@ def mount(lab: Lab, disks: Collection[Disk]) -> None:
     for disk in sorted(disks, key=lambda one: list(SIZES_MIB).index(one.name)):
         place = folder(lab, disk)
         place.mkdir(parents=True, exist_ok=True)
-        size = f"size={SIZES_MIB[disk.name]}m,mode=0755"
+        mode = "0700" if _BELOW[disk.name] else "0755"  # PostgreSQL takes no other for its own
+        size = f"size={SIZES_MIB[disk.name]}m,mode={mode}"
         run("mount", "-t", "tmpfs", "-o", size, "binome-disk", str(place))
 
 
