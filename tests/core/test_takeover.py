@@ -22,8 +22,8 @@ from binome.core.silence import SiteHeard, SiteSilent
 from binome.core.state import State
 from binome.core.takeover import (
     ATTEMPTS,
-    MEASURED_WITHIN_MS,
     CAPABILITY,
+    MEASURED_WITHIN_MS,
     PROMOTE,
     RELEASE,
     SWITCH,

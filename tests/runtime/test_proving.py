@@ -186,7 +186,7 @@ DAMAGES: dict[str, tuple[Verdict, str, Callable[[Path], object]]] = {
     "many": (
         Verdict.UNSAFE,
         "it is more than it says",
-        lambda at: [(at / "uploads" / str(n)).touch() for n in range(2000)],
+        lambda at: [(at / "uploads" / str(n)).write_bytes(b"") for n in range(2000)],
     ),
     "manifest": (Verdict.ALTERED, "copy.json cannot be read", lambda at: os.truncate(at / "copy.json", 40)),
     "no-manifest": (Verdict.UNREADABLE, "copy.json", lambda at: (at / "copy.json").unlink()),

@@ -38,7 +38,6 @@ from binome.drivers.notify import secret_of
 from binome.estate import Estate
 from binome.ports_of_copies import CopyError, Tell, Unsaved, Vault, VaultError
 from binome.render.places import Folders
-from binome.runtime.backup_report import measures
 from binome.runtime.copying import Hands, Taken
 from binome.runtime.copying import take as taken
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from pathlib import PurePath
 from typing import NamedTuple
 
 from binome.core.copies import Label, Stored
@@ -130,15 +129,3 @@ def objection(there: There) -> Refused | None:
     if there.standby:
         return Refused.STANDBY
     return Refused.HOLDS_DATA if there.holds else None
-
-
-def in_a_vault(folder: PurePath, estate: Estate, server: str) -> str:
-    """The vault of this server that a folder is part of, or that would be below it; empty where there is none.
-
-    `folder` is absolute, with no link and no `..` in it.
-    """
-    for name, vault in estate.vaults.items():
-        path = PurePath(vault.path)
-        if vault.on == server and (folder == path or path in folder.parents or folder in path.parents):
-            return name
-    return ""

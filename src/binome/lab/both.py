@@ -21,7 +21,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from binome.drivers.database.patroni.processes import find, started_with
 from binome.estate import load
 from binome.estate.model import HaproxyService
 from binome.lab import checker, engines, lookouts, stage
@@ -41,6 +40,7 @@ from binome.lab.demo import (
 )
 from binome.lab.engines import Look
 from binome.lab.errors import LabError
+from binome.lab.grey import processes
 from binome.lab.lab import Lab
 from binome.lab.record import Record
 from binome.lab.vaults import Left, Vaults, left, with_spare
@@ -205,10 +205,9 @@ def _attested(lab: Lab, chosen: Left, watcher: Watcher) -> None:
         stderr=subprocess.PIPE,
         env=os.environ | lookouts.environment(),
     )
-    file = Path(f"{Folders(str(lab.root(chosen.spare))).configuration}/{database}.patroni.yml")
 
     def ended() -> bool:
-        if not find(started_with(file)):
+        if not processes(lab, chosen.spare, "patroni"):
             lab.start_member(database, chosen.spare)
         return asked.poll() is not None
 
