@@ -117,6 +117,7 @@ class TestDump(PostgresSuite):
         assert found["sequences"]["public.contacts_id_seq"] == [1000, 1000]  # type: ignore[index]
         assert found["extensions"] == {"plpgsql": "1.0"}
         assert found["roles"]["watcher"] == "login"  # type: ignore[index]
+        self.change()
         later = self.copied(tmp_path / "later").fingerprint["position"]
         assert found["position"] < later and found["position"][0] == later[0]  # type: ignore[operator,index]
 

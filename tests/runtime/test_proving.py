@@ -172,6 +172,11 @@ def test_a_good_copy_is_proven_and_its_proof_lies_beside_it(stage: Stage) -> Non
         read(b"{}")
 
 
+def many(folder: Path) -> None:
+    for number in range(2000):
+        (folder / "uploads" / str(number)).touch()
+
+
 def archive(folder: Path) -> Path:
     return folder / "uploads" / "files.tar"
 
@@ -187,6 +192,7 @@ DAMAGES: dict[str, tuple[Verdict, str, Callable[[Path], object]]] = {
         Verdict.UNSAFE,
         "it is more than it says",
         lambda at: [(at / "uploads" / str(n)).write_bytes(b"") for n in range(2000)],
+        many,
     ),
     "manifest": (Verdict.ALTERED, "copy.json cannot be read", lambda at: os.truncate(at / "copy.json", 40)),
     "no-manifest": (Verdict.UNREADABLE, "copy.json", lambda at: (at / "copy.json").unlink()),

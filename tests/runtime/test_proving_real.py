@@ -124,7 +124,7 @@ DUMPS: dict[str, tuple[Verdict, str, Callable[[Path], object]]] = {
     "missing": (Verdict.ALTERED, "it is missing", lambda folder: rows_of(folder).unlink()),
     "extra": (Verdict.ALTERED, "nobody saved it", lambda folder: (folder / "contacts" / "extra").touch()),
     "truncated": (Verdict.ALTERED, "shorter", lambda folder: os.truncate(rows_of(folder), 100)),
-    "grown": (Verdict.ALTERED, "longer", lambda folder: os.truncate(rows_of(folder), 1 << 19)),
+    "grown": (Verdict.ALTERED, "longer", lambda folder: os.truncate(rows_of(folder), 1 << 20)),
     "altered": (
         Verdict.ALTERED,
         "its content",

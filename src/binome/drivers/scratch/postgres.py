@@ -31,7 +31,7 @@ ANSWER_MS = 600_000
 _POLL_S = 0.05
 _PAGE = 8192
 _MOST_LINES = 20
-_SETTINGS = {
+SETTINGS = {
     "listen_addresses": "",
     "max_connections": "30",
     "max_wal_senders": "0",
@@ -73,7 +73,7 @@ class ScratchPostgres:
         beside = place.folder.with_name(f"{place.folder.name}.engine")
         await command(place, ["mkdir", "-m", "700", str(beside)])
         with naming():
-            settings = {**_SETTINGS, **await _fitting(place, _major(version)), "unix_socket_directories": str(beside)}
+            settings = {**SETTINGS, **await _fitting(place, _major(version)), "unix_socket_directories": str(beside)}
             settings |= {"hba_file": str(beside / "hba"), "ident_file": str(beside / "ident")}
             lines = "".join(f"{name} = '{value}'\n" for name, value in settings.items())
             for path, text in (
