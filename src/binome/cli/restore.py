@@ -170,7 +170,7 @@ def _target(estate: Estate, here: str, copy: Copy, wish: Wish) -> tuple[Restorer
     if "/" in into:
         folder = Path(os.path.realpath(into))
         owner = "postgres" if restorer.needs is Needs.CLUSTER else ""
-        made = FolderTarget(folder, vault=in_a_vault(folder, estate, here), aside=wish.aside, owner=owner)
+        made = FolderTarget(folder, vault=in_a_vault(str(folder), estate, here), aside=wish.aside, owner=owner)
         if restorer.needs is Needs.ENGINE:
             return AsSaved(restorer), made
         return Stopped(restorer) if owner else restorer, made

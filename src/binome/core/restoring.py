@@ -129,3 +129,15 @@ def objection(there: There) -> Refused | None:
     if there.standby:
         return Refused.STANDBY
     return Refused.HOLDS_DATA if there.holds else None
+
+
+def in_a_vault(folder: str, estate: Estate, server: str) -> str:
+    """The vault of this server that a folder is part of, or that would be below it; empty where there is none.
+
+    `folder` is absolute, with no link and no `..` in it.
+    """
+    for name, vault in estate.vaults.items():
+        path, asked = f"{vault.path.rstrip('/')}/", f"{folder.rstrip('/')}/"
+        if vault.on == server and (asked.startswith(path) or path.startswith(asked)):
+            return name
+    return ""

@@ -48,6 +48,7 @@ from binome.render import Folders
 
 COPIED_S, BEYOND_S = 12, 3
 """How long a copy and its proof may take, and how long writes go on after them: they are what is lost beyond it."""
+OURS = "binome.cli.entry\0run\0"
 KNOWN_WITHIN_S, FOUNDED_WITHIN_S, ENDED_WITHIN_S = 40.0, 90.0, 10.0
 
 
@@ -208,6 +209,10 @@ def _attested(lab: Lab, chosen: Left, watcher: Watcher) -> None:
 
     def ended() -> bool:
         if not processes(lab, chosen.spare, "patroni"):
+    patroni = f"\0{Folders(str(lab.root(chosen.spare))).configuration}/{database}.patroni.yml\0"
+
+    def ended() -> bool:
+        if not _started_with(lab, chosen.spare, patroni):
             lab.start_member(database, chosen.spare)
         return asked.poll() is not None
 
@@ -221,19 +226,23 @@ def _attested(lab: Lab, chosen: Left, watcher: Watcher) -> None:
 
 def _started_again(lab: Lab, server: str) -> None:
     """`binome run` on a server reads the estate anew."""
-    mine = [pid for pid in lab.pids(server) if _is_ours(pid)]
+    mine = _started_with(lab, server, OURS)
     for pid in mine:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
-    gone = lambda: [str(pid) for pid in mine if _is_ours(pid)]  # noqa: E731
+    gone = lambda: [str(pid) for pid in _started_with(lab, server, OURS) if pid in mine]  # noqa: E731
     lab.wait_for(gone, f"binome on {server} ends", ENDED_WITHIN_S)
     lab.start_lookout(server)
 
 
-def _is_ours(pid: int) -> bool:
-    with suppress(OSError):
-        return b"binome.cli.entry\0run\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    return False
+def _started_with(lab: Lab, server: str, words: str) -> list[int]:
+    """The processes of a server in whose command line these words stand, each ended by a zero byte."""
+    found = []
+    for pid in lab.pids(server):
+        with suppress(OSError):
+            if words.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
 
 
 def _restored(lab: Lab, vaults: Vaults, chosen: Left, copy: Copied, watcher: Watcher) -> dict[str, Any]:
