@@ -101,11 +101,21 @@ def unsettled(lab: Lab) -> list[str]:
 
 def _told(said: dict[str, Any], *, agents: bool) -> list[str]:
     """What the lookouts' leader has to say that is not over yet. A lookout alone hears of no database: from agents."""
+    return found + _told(lab, leading[0])
+
+
+def _told(lab: Lab, said: dict[str, Any]) -> list[str]:
+    """What the lookouts' leader has to say that is not over yet."""
     found = [f"plan {one['plan']} is {one['state']}" for one in said["plans"]]
     found += [one["sentence"] for one in said["scopes"]]
     found += [f"{one['site']} is silent" for one in said["silent_sites"]]
     found += [f"{one['service']}: {one['said']}" for one in said["takeovers"]]
-    found += [f"{one['database']} has no synchronous standby" for one in said["databases"] if not one["synchronous"]]
+    waited_for = {name: getattr(one, "replication", "") == "synchronous" for name, one in lab.estate.services.items()}
+    found += [
+        f"{one['database']} has no synchronous standby"
+        for one in said["databases"]
+        if waited_for[one["database"]] and not one["synchronous"]
+    ]
     found += [f"{one['peer']} is silent" for one in said["peers"] if one["silent"]]
     if agents and not said["databases"]:
         found.append("where the database's primary is")
