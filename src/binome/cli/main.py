@@ -16,7 +16,6 @@ from binome.cli import (
     oncall,
     plan,
     render,
-    restore,
     status,
     takeover,
     vault,
@@ -65,7 +64,8 @@ backup.app.command()(measured)
 app.add_typer(backup.app, name="backup")
 if prove := with_extras(backup.app, "prove", "binome.cli.prove", "agreement,backup"):
     backup.app.command()(prove.prove)
-app.command()(restore.restore)
+if restore := with_extras(app, "restore", "binome.cli.restore", "agreement,backup"):
+    app.command()(restore.restore)
 app.add_typer(vault.app, name="vault")
 app.command()(completion.completion)
 app.command("oncall")(oncall.show)

@@ -21,7 +21,7 @@ from binome.cli.journal_text import printable
 from binome.cli.moments import lasted
 from binome.cli.proofs import newest
 from binome.core.copies import Stored
-from binome.core.restoring import Chosen, Copy, Refused, There, chosen, copies, objection
+from binome.core.restoring import Chosen, Copy, Refused, There, chosen, copies, in_a_vault, objection
 from binome.core.sources import PORT, Source
 from binome.drivers.backup.shared.postgres import password_of
 from binome.drivers.notify import secret_of
@@ -32,7 +32,7 @@ from binome.drivers.restore.shared.targets import AsSaved, EngineTarget, FolderT
 from binome.estate import Estate
 from binome.estate.problem import did_you_mean
 from binome.ports_of_copies import CopyError, Needs, Place, RestoreError, Restorer, Unrestored, Vault
-from binome.runtime.restoring import Hands, NotFetchedError, RefusedError, Restored, Target, in_a_vault
+from binome.runtime.restoring import Hands, NotFetchedError, RefusedError, Restored, Target
 from binome.runtime.restoring import restore as restored
 
 _UNVERIFIABLE = "its signature cannot be verified here"

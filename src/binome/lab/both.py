@@ -40,7 +40,6 @@ from binome.lab.demo import (
 )
 from binome.lab.engines import Look
 from binome.lab.errors import LabError
-from binome.lab.grey import processes
 from binome.lab.lab import Lab
 from binome.lab.record import Record
 from binome.lab.vaults import Left, Vaults, left, with_spare
@@ -206,9 +205,6 @@ def _attested(lab: Lab, chosen: Left, watcher: Watcher) -> None:
         stderr=subprocess.PIPE,
         env=os.environ | lookouts.environment(),
     )
-
-    def ended() -> bool:
-        if not processes(lab, chosen.spare, "patroni"):
     patroni = f"\0{Folders(str(lab.root(chosen.spare))).configuration}/{database}.patroni.yml\0"
 
     def ended() -> bool:

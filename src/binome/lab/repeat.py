@@ -96,16 +96,11 @@ def unsettled(lab: Lab) -> list[str]:
     leading = [said for said in statuses.values() if said is not None and said["leads"] is not None]
     if not leading:
         return [*found, "a leader of the lookouts"]
-    return found + _told(leading[0], agents=bool(lookouts.agents(lab.estate)))
-
-
-def _told(said: dict[str, Any], *, agents: bool) -> list[str]:
-    """What the lookouts' leader has to say that is not over yet. A lookout alone hears of no database: from agents."""
     return found + _told(lab, leading[0])
 
 
 def _told(lab: Lab, said: dict[str, Any]) -> list[str]:
-    """What the lookouts' leader has to say that is not over yet."""
+    """What the lookouts' leader has to say that is not over yet. A lookout alone hears of no database: from agents."""
     found = [f"plan {one['plan']} is {one['state']}" for one in said["plans"]]
     found += [one["sentence"] for one in said["scopes"]]
     found += [f"{one['site']} is silent" for one in said["silent_sites"]]
@@ -117,7 +112,7 @@ def _told(lab: Lab, said: dict[str, Any]) -> list[str]:
         if waited_for[one["database"]] and not one["synchronous"]
     ]
     found += [f"{one['peer']} is silent" for one in said["peers"] if one["silent"]]
-    if agents and not said["databases"]:
+    if lookouts.agents(lab.estate) and not said["databases"]:
         found.append("where the database's primary is")
     if said["quorum"]["heard"] < said["quorum"]["groups"]:
         found.append(f"{said['quorum']['heard']} of {said['quorum']['groups']} groups of lookouts")

@@ -13,13 +13,12 @@ import asyncio
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from binome.core.copies import MANIFEST, Manifest, ManifestError, compared, opened
 from binome.core.proofs import Phase
 from binome.core.restoring import Copy, Refused, There, objection
-from binome.estate import Estate
 from binome.ports_of_copies import Compared, Place, Restorer, Tell, Trouble, Vault, VaultError
 from binome.runtime.copying import Sums, own_folder
 
@@ -184,15 +183,3 @@ async def _filled(
             done.counts[name] = done.counts.get(name, 0) + count
         done.differences += said.differences
     done.phases_ms[Phase.COMPARE.value] = hands.now_ms() - restored_ms
-
-
-def in_a_vault(folder: PurePath, estate: Estate, server: str) -> str:
-    """The vault of this server that a folder is part of, or that would be below it; empty where there is none.
-
-    `folder` is absolute, with no link and no `..` in it.
-    """
-    for name, vault in estate.vaults.items():
-        path = PurePath(vault.path)
-        if vault.on == server and (folder == path or path in folder.parents or folder in path.parents):
-            return name
-    return ""
