@@ -399,8 +399,9 @@ REMARKS: dict[str, str] = {
     "disks-of-etcd": "as above",
     "power": "the machine's memory goes on: what was written and not yet synced is there. Real power loss is not shown",
     "clock-ahead": "the clock by which programs wait goes on as it was",
-    "disk-of-lookout": "it does not hold: within the 20 s of the cut nothing was taken over, and the takeover came after "
-    "the end, when the disk had room again. A leader that cannot write its own journal should give up the lead",
+    "clock-fast": "begun twice, and broken off before it had ended: nothing is known of it yet",
+    "disk-of-lookout": "it does not hold: within the 20 s of the cut nothing was taken over; the takeover came after "
+    "its end, when the disk had room again. A leader that cannot write its own journal should give up the lead",
     "delay-20": "the relay's processor time is the machine's own",
     "one-way": "in the example the primary's server is also a member of etcd; the agreed cause is the server",
 }
