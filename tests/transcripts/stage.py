@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from random import Random
 
 from binome.analysis.domains import Domains
+from binome.core.backup_facts import BackupScheduled
 from binome.core.decide import decide
 from binome.core.entry import Draft, Fact, seal
 from binome.core.evidence import scope_sentence, sentence
@@ -233,6 +234,8 @@ class Stage:
                 self.say(f"#{fact.incident}", line(fact, clock))
             case ProductUnusable() | ProductUsable():
                 self.say("product", line(fact, clock))
+            case BackupScheduled():
+                pass  # the estate's backups are no part of any scene
             case _:
                 raise AssertionError(fact)
 

@@ -391,11 +391,11 @@ REMARKS: dict[str, str] = {
     "its promotion on, and the edges left it. Why is not known yet",
     "standby-then-primary": "`binome status` says that there is no primary and who was it last; it does not say which "
     "acknowledged writes the standby that is back may lack",
-    "disk-of-database": "PostgreSQL lives, and refuses what needs room: no member is lost, so nothing is taken over. Writes "
-    "flow again when there is room",
+    "disk-of-database": "PostgreSQL lives, and refuses what needs room: no member is lost, so nothing is taken over. "
+    "Writes flow again when there is room",
     "disk-of-log": "PostgreSQL ends where its log has no room, as after a crash; the standby takes over",
-    "disk-of-etcd": "etcd makes the files of its log in advance (64 MB): it needs no room within 40 s, and is not seen to "
-    "fail here",
+    "disk-of-etcd": "etcd makes the files of its log in advance (64 MB): it needs no room within 40 s, and is not seen "
+    "to fail here",
     "disks-of-etcd": "as above",
     "power": "the machine's memory goes on: what was written and not yet synced is there. Real power loss is not shown",
     "clock-ahead": "the clock by which programs wait goes on as it was",
