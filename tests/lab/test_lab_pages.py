@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from binome.core.paging import BUDGET_MS
 from binome.lab.lab import Lab
 from binome.lab.outside import Page
 from tests.lab.conftest import LITTORAL
@@ -74,6 +75,26 @@ class Paged:
     def incidents(self, via: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(self.lookouts.command(via, "incidents", "--json").stdout)["incidents"]
         return found
+
+    def all_over(self) -> None:
+        """No incident is open any more."""
+        self.lab.wait_for(
+            lambda: [f"{one['cause']} to end" for one in self.incidents("par-watch") if one["state"] != "resolved"],
+            "every incident",
+            90,
+        )
+
+    def free(self, person: str) -> None:
+        """The person's number has got no message for a minute."""
+        self.lab.wait_for(
+            lambda: [
+                f"a minute after {one.text}"
+                for one in self.lab.outside.pages()
+                if (one.to, one.via) == (person, "sms-gateway") and one.at_s > time.monotonic() - BUDGET_MS / 1000
+            ],
+            person,
+            90,
+        )
 
     def pages(self) -> tuple[Page, ...]:
         """What was accepted since the fire, with times from it."""
@@ -188,7 +209,9 @@ def test_what_is_over_is_told_once_and_nobody_got_more_than_five_messages(strasb
 def test_with_etcd_dead_the_page_goes_out_all_the_same(paged: Paged) -> None:
     """Every member of etcd ends while the site burns: before anybody has missed it."""
     paged.lab.wait_until_whole()
+    paged.all_over()  # that it is over is told whoever is on call by then, and a number gets one message a minute
     paged.on_call("ops-5")
+    paged.free("ops-5")
     paged.faulted_s = time.monotonic()
     paged.lab.burn("strasbourg")
     paged.lab.wait_for(lambda: [] if time.monotonic() > paged.faulted_s + 1 else ["a second"], "the fire", 2)
